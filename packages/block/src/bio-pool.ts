@@ -1,0 +1,162 @@
+/**
+ * A pool of bios: they are made once and reused, so that an I/O allocates nothing.
+ *
+ * The pool also does for its bios what needs a place in the world: it ends refused ones, dirties pages after reads in
+ * task context, and at the end of a run names those that were submitted and never ended.
+ * With the ledger in mode full a freed bio waits behind 64 others before it is reused, so that a driver which ends a bio
+ * a second time is caught instead of ending somebody else's.
+ * Source: Linux 6.18 block/bio.c (bio_alloc_bioset, bio_put, bio_dirty_fn).
+ */
+import type { Memory } from '@pincushion/mm';
+import { Context, PincushionError, WorkItem, formatNs } from '@pincushion/sim';
+import type { Task, Tracepoint } from '@pincushion/sim';
+import { Bio, BioPages, BioState, ignoreEnd, opName } from './bio';
+import type { BioOwner } from './bio';
+import { bioReleasePages } from './release';
+import { bioEndIo } from './submit';
+
+const QUARANTINED = 64;
+/** Bio ids of pool p are p, p + 1024, p + 2048…: unique among the pools of a world, and small. */
+const ID_STEP = 1024;
+/** Bios that never ended which a report names one by one. */
+const NAMED_MAX = 16;
+/** Imported bindings are getters once compiled; the hot functions read constants of the module. */
+const FREE = BioState.free;
+const FILLING = BioState.filling;
+const SUBMITTED = BioState.submitted;
+const NONE = BioPages.none;
+const IGNORE = ignoreEnd;
+
+export class BioPool implements BioOwner {
+  readonly withSites: boolean;
+  readonly onSubmit: Tracepoint;
+  readonly onComplete: Tracepoint;
+
+  private readonly all: Bio[] = [];
+  private readonly unused: Bio[] = [];
+  private nextId: number;
+  private readonly endHandler: number;
+  private readonly toDirty: Bio[] = [];
+  private readonly dirtyWork: WorkItem;
+  /** Ids of bios that a report has named already. */
+  private readonly reportedIds = new Set<number>();
+
+  /** @param maxPages the most pages of one bio */
+  constructor(
+    readonly memory: Memory,
+    readonly maxPages: number,
+  ) {
+    const world = memory.world;
+    this.withSites = memory.ledger.mode === 'full';
+    this.onSubmit = world.trace.point('block:submit', ['bioId', 'op', 'sector', 'sectors']);
+    this.onComplete = world.trace.point('block:complete', ['bioId', 'status', 'op', 'sectors']);
+    this.endHandler = world.handler('block:end-refused', Context.softirq, (index) => {
+      const bio = this.all[index];
+      bioEndIo(bio, bio.status);
+      return undefined;
+    });
+    this.nextId = ID_STEP + (this.endHandler % ID_STEP);
+    this.dirtyWork = new WorkItem('block:dirty-pages', () => this.dirtyPages());
+    world.atEnd(() => {
+      this.reportNeverEnded();
+      return undefined;
+    });
+  }
+
+  /** A bio with a fresh id and everything else as new. Any context. The caller owes `free`, after the end if it submits. */
+  alloc(): Bio {
+    const bio = this.unused.length > (this.withSites ? QUARANTINED : 0) ? this.reuse() : this.make();
+    bio.id = this.nextId;
+    this.nextId += ID_STEP;
+    bio.state = FILLING;
+    bio.flags = 0;
+    bio.status = 0;
+    bio.bytes = 0;
+    bio.pageKind = NONE;
+    bio.pageCount = 0;
+    bio.firstOffset = 0;
+    bio.endIo = IGNORE;
+    bio.retries = 0;
+    return bio;
+  }
+
+  /** Takes a bio back. Its pages must have been given back. Any context; throws BIO_INVALID when it is in flight or free. */
+  free(bio: Bio): void {
+    const state = bio.state;
+    if (state === SUBMITTED || state === FREE) this.badFree(bio);
+    if (bio.pageKind !== NONE && bio.pageCount !== 0) this.badFree(bio);
+    bio.state = FREE;
+    this.unused.push(bio);
+  }
+
+  /** Bios allocated and not freed. */
+  get live(): number {
+    return this.all.length - this.unused.length;
+  }
+
+  endLater(bio: Bio, status: number): void {
+    bio.status = status;
+    this.memory.world.schedule(0, this.endHandler, bio.index);
+  }
+
+  dirtyLater(bio: Bio): void {
+    this.toDirty.push(bio);
+    this.memory.world.work.queue(this.dirtyWork);
+  }
+
+  private reuse(): Bio {
+    // In the order of freeing while bios are quarantined, else the one that is warm in the caches.
+    const bio = this.withSites ? this.unused.shift() : this.unused.pop();
+    return bio ?? this.make();
+  }
+
+  private make(): Bio {
+    const bio = new Bio(this, this.all.length, this.maxPages);
+    this.all.push(bio);
+    return bio;
+  }
+
+  /** bio_dirty_fn: what bio_check_pages_dirty left for task context. */
+  private *dirtyPages(): Task {
+    for (let bio = this.toDirty.shift(); bio !== undefined; bio = this.toDirty.shift()) {
+      const released = bioReleasePages(bio, this.memory, true);
+      if (typeof released !== 'number') yield* released;
+      this.free(bio);
+    }
+  }
+
+  private reportNeverEnded(): void {
+    const lost = this.all.filter((bio) => bio.state === SUBMITTED && !this.reportedIds.has(bio.id));
+    if (lost.length === 0) return;
+    for (const bio of lost) this.reportedIds.add(bio.id);
+    const world = this.memory.world;
+    const named = lost.slice(0, NAMED_MAX);
+    const details = named.map(
+      (bio) =>
+        `bio ${bio.id}: ${opName(bio.op)} of ${bio.bytes} bytes at sector ${bio.sector} of ${bio.disk?.name ?? 'no disk'}, submitted ${formatNs(world.now - bio.submittedNs)} ago`,
+    );
+    if (lost.length > named.length) details.push(`and ${lost.length - named.length} more`);
+    const device = lost[0].disk?.name;
+    world.findings.report({
+      code: 'BIO_NEVER_ENDED',
+      summary: `${lost.length} bio${lost.length === 1 ? ' was' : 's were'} submitted and never ended`,
+      ...(device === undefined ? {} : { device }),
+      sites: named
+        .filter((bio) => bio.submitSite !== '')
+        .map((bio) => ({ what: 'submitted', site: bio.submitSite, atNs: bio.submittedNs })),
+      details,
+    });
+  }
+
+  private badFree(bio: Bio): never {
+    const why =
+      bio.state === SUBMITTED
+        ? 'while the driver still has it'
+        : bio.state === FREE
+          ? 'a second time'
+          : 'with its pages still held';
+    throw new PincushionError('BIO_INVALID', `bio ${bio.id} was freed ${why}`, {
+      ...(bio.disk === null ? {} : { device: bio.disk.name }),
+    });
+  }
+}

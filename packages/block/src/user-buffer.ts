@@ -1,0 +1,85 @@
+/**
+ * From a buffer of a process to the pages of a bio.
+ *
+ * Source: Linux 6.18 block/bio.c (bio_iov_iter_get_pages, __bio_iov_iter_get_pages), lib/iov_iter.c.
+ */
+import { FOLL_WRITE, PAGE_SIZE } from '@pincushion/mm';
+import type { Memory, Mm, PinnedPages } from '@pincushion/mm';
+import { EFAULT } from '@pincushion/sim';
+import type { MaySleep, Task } from '@pincushion/sim';
+import { BioOp, BioPages } from './bio';
+import type { Bio } from './bio';
+
+/** Imported bindings are getters once compiled; the hot functions read constants of the module. */
+const PAGE = PAGE_SIZE;
+const WRITE = FOLL_WRITE;
+const OP_READ = BioOp.read;
+const PIN = BioPages.pin;
+
+/**
+ * Pins the pages of a user buffer and makes them the data of an empty bio (B-01): short-term pins (O-01), for writing only
+ * if the device writes memory. Takes as many pages as the bio holds (B-03) and trims to whole logical blocks; what was
+ * pinned beyond them is given back at once (B-04), so that a partly bad buffer never leaks a pin (O-07).
+ * Task context, since pinning may sleep. The caller owes bioReleasePages.
+ * @param blockBytes logical block of the disk, a power of two @param owner ledger owner
+ * @returns bytes added, at least one block; or the errno of the first page, or -EFAULT when less than a block was there
+ */
+export function bioAddUserPages(
+  bio: Bio,
+  memory: Memory,
+  mm: Mm,
+  address: number,
+  bytes: number,
+  blockBytes: number,
+  owner: number,
+): MaySleep {
+  const offset = address - Math.floor(address / PAGE) * PAGE;
+  const room = bio.maxPages * PAGE - offset;
+  const wanted = bytes <= room ? bytes : room - (room & (blockBytes - 1));
+  const n = offset + wanted <= PAGE ? 1 : Math.ceil((offset + wanted) / PAGE);
+  const flags = bio.op === OP_READ ? WRITE : 0;
+  const start = address - offset;
+  const pinned = memory.gup.pinUserPagesFast(mm, start, n, flags, bio.pages as PinnedPages, 0, owner);
+  if (pinned === n) {
+    bio.pageKind = PIN;
+    bio.pageCount = n;
+    bio.firstOffset = offset;
+    bio.bytes = wanted;
+    return wanted;
+  }
+  if (typeof pinned === 'number') return keepPinned(bio, memory, offset, wanted, blockBytes, pinned);
+  return keepLater(bio, memory, offset, wanted, blockBytes, pinned);
+}
+
+/** Takes the pages that were pinned, as far as they make whole blocks. */
+function keepPinned(
+  bio: Bio,
+  memory: Memory,
+  offset: number,
+  wanted: number,
+  blockBytes: number,
+  pinned: number,
+): number {
+  if (pinned <= 0) return pinned === 0 ? -EFAULT : pinned;
+  const there = Math.min(wanted, pinned * PAGE - offset);
+  const bytes = there - (there & (blockBytes - 1));
+  const used = bytes === 0 ? 0 : Math.ceil((offset + bytes) / PAGE);
+  if (used < pinned) memory.gup.unpinUserPages(bio.pages as PinnedPages, used, pinned - used);
+  if (bytes === 0) return -EFAULT;
+  bio.pageKind = PIN;
+  bio.pageCount = used;
+  bio.firstOffset = offset;
+  bio.bytes = bytes;
+  return bytes;
+}
+
+function* keepLater(
+  bio: Bio,
+  memory: Memory,
+  offset: number,
+  wanted: number,
+  blockBytes: number,
+  pinning: Task<number>,
+): Task<number> {
+  return keepPinned(bio, memory, offset, wanted, blockBytes, yield* pinning);
+}

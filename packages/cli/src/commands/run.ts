@@ -1,0 +1,191 @@
+/**
+ * `pincushion run`: runs workloads on an emulated machine and reports.
+ * Several workloads run one after the other, each on a machine booted afresh with the same seed, so that what is reported
+ * of one does not depend on which others were named. Sections of one fio file share a machine.
+ */
+import { SingleBar } from 'cli-progress';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { Machine } from '@pincushion/machine';
+import type { LedgerMode } from '@pincushion/mm';
+import { formatBytes, formatNs, UsageError } from '@pincushion/sim';
+import type { ReportStyle, RunProgress, RunReport, Workload } from '@pincushion/workloads';
+import { mergeReports, moduleWorkload, readWorkload, renderReport, workloadKind } from '@pincushion/workloads';
+import { EXAMPLE_JOB, EXAMPLE_TRACES } from '../clone-examples';
+import { ExitCode } from '../exit-codes';
+import { Interruption } from '../interruption';
+import { loadModule } from '../load-module';
+import type { DescribedMachine } from '../machine-file';
+import { describeMachine } from '../machine-file';
+import { wholeNumber } from '../option-values';
+import type { Invocation } from '../program';
+import { readUserFile } from '../read-file';
+import type { Colours, Terminal } from '../terminal';
+import { TraceRecording } from '../trace-recording';
+import type { SessionListener, SessionOptions } from '../workload-session';
+import { runSession } from '../workload-session';
+
+interface RunOptions {
+  readonly machine?: string;
+  readonly device?: string;
+  readonly seed: number;
+  readonly strict?: true;
+  readonly closedLoop?: true;
+  readonly iodepth?: number;
+  readonly verify: boolean;
+  readonly ledger?: LedgerMode;
+  readonly trace?: string;
+  readonly json?: true;
+}
+
+export function runWorkloadsCommand(program: Command, invocation: Invocation): void {
+  program
+    .command('run')
+    .summary('run workloads on an emulated machine')
+    .description(
+      'Runs fio job files (.fio), block traces (.blkparse.txt, .gz) and workload modules (.ts, .js) on an emulated ' +
+        'machine, each on a machine booted afresh, and reports. Ends with 1 when something was lost or leaked.',
+    )
+    .argument('<workload...>', 'files; told by name, or by content where the name says nothing')
+    .option('--machine <file>', 'machine file (default: 4 CPUs, 4 GiB, one NVMe device nvme0)')
+    .option('--device <name>', 'device or disk to run on (default: the first)')
+    .addOption(new Option('--seed <n>', 'seed of every choice').argParser(wholeNumber(0, 0xffffffff)).default(1))
+    .option('--strict', 'unsupported options of a fio job file are errors')
+    .option('--closed-loop', 'replay traces as fast as the device answers, not at the recorded times')
+    .addOption(
+      new Option('--iodepth <n>', 'I/Os in flight with --closed-loop (default: 32)').argParser(wholeNumber(1, 65_536)),
+    )
+    .option('--no-verify', 'do not write content that is checked when read')
+    .addOption(
+      new Option('--ledger <mode>', 'how closely pins and mappings are recorded').choices(['off', 'counts', 'full']),
+    )
+    .option('--trace <file>', 'write a trace: .json opens in ui.perfetto.dev, .jsonl has an event a line')
+    .option('--json', 'print one JSON document instead of the summary')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        `  pincushion run ${EXAMPLE_JOB}\n` +
+        `  pincushion run ${EXAMPLE_TRACES.sqlite} --closed-loop --iodepth 8 --trace run.json\n`,
+    )
+    .action(async (files: string[], options: RunOptions) => {
+      const interruption = new Interruption();
+      try {
+        const reports = await runAll(files, options, invocation.terminal, interruption);
+        const report = mergeReports(reports);
+        if (options.json) invocation.terminal.out(JSON.stringify(report, null, 2) + '\n');
+        else invocation.terminal.out(renderReport(report, reportStyle(invocation.terminal.colours)));
+        if (report.findings.length > 0) invocation.exitCode = ExitCode.findings;
+        if (interruption.requested) invocation.exitCode = interruption.exitCode;
+      } finally {
+        interruption.dispose();
+      }
+    });
+}
+
+/** Reads everything first, so that a mistake in the last file is told before the first has run. */
+async function runAll(
+  files: readonly string[],
+  options: RunOptions,
+  terminal: Terminal,
+  interruption: Interruption,
+): Promise<RunReport[]> {
+  if (options.iodepth !== undefined && !options.closedLoop) {
+    throw new UsageError('ARGUMENT_INVALID', '--iodepth is the depth of the closed loop', { hint: '--closed-loop' });
+  }
+  if (options.trace !== undefined && files.length > 1) {
+    throw new UsageError('ARGUMENT_INVALID', '--trace writes the trace of one workload', { actual: files.join(', ') });
+  }
+  const machine = describeMachine(options.machine);
+  const workloads = files.map((file) => openWorkload(file, options));
+  const reports: RunReport[] = [];
+  for (const workload of workloads) {
+    reports.push(await runOne(workload, machine, options, terminal, interruption));
+    if (interruption.requested) break;
+  }
+  return reports;
+}
+
+export function openWorkload(file: string, options: { readonly strict?: true } = {}): Workload {
+  if (workloadKind(file) === 'module') return moduleWorkload(file, loadModule(file, 'workload module'));
+  return readWorkload(file, readUserFile(file, 'workload'), { strict: options.strict ?? false });
+}
+
+async function runOne(
+  workload: Workload,
+  machine: DescribedMachine,
+  options: RunOptions,
+  terminal: Terminal,
+  interruption: Interruption,
+): Promise<RunReport> {
+  const trace = options.trace === undefined ? null : new TraceRecording(options.trace);
+  const progress = new ProgressLine(workload.source, terminal, options.json === true);
+  try {
+    const session: SessionOptions = {
+      seed: options.seed,
+      ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
+      run: {
+        verify: options.verify,
+        closedLoop: options.closedLoop ?? false,
+        ...(options.device === undefined ? {} : { disk: options.device }),
+        ...(options.iodepth === undefined ? {} : { ioDepth: options.iodepth }),
+      },
+    };
+    const listener: SessionListener = {
+      booted: (booted) => {
+        trace?.attach(booted);
+        progress.begin(booted, options);
+      },
+      progressed: (now) => {
+        progress.show(now);
+      },
+    };
+    const report = await runSession(workload, machine, session, interruption, listener);
+    trace?.finish();
+    return report;
+  } finally {
+    progress.end();
+    trace?.discard();
+  }
+}
+
+/** What is shown while a workload runs: a bar on a terminal, else one line at the beginning; nothing at all with --json. */
+class ProgressLine {
+  private bar: SingleBar | null = null;
+
+  constructor(
+    private readonly source: string,
+    private readonly terminal: Terminal,
+    private readonly quiet: boolean,
+  ) {}
+
+  begin(machine: Machine, { seed }: RunOptions): void {
+    const { cpus, memory } = machine.description;
+    if (this.terminal.animated) {
+      const format = `${this.source} {bar} {percentage} % | {value} of {total} I/Os | {virtual}`;
+      this.bar = new SingleBar({
+        format,
+        hideCursor: true,
+        clearOnComplete: true,
+        stream: process.stderr,
+        barsize: 24,
+      });
+      this.bar.start(1, 0, { virtual: '' });
+    } else if (!this.quiet) {
+      const facts = `${cpus} CPUs, ${formatBytes(memory.ram)}, disks: ${machine.diskNames.join(', ') || 'none'}`;
+      this.terminal.err(`running ${this.source} (${facts}, seed ${seed})\n`);
+    }
+  }
+
+  show({ done, total, nowNs, phase }: RunProgress): void {
+    this.bar?.setTotal(Math.max(total, done, 1));
+    this.bar?.update(done, { virtual: phase === 'reading back' ? 'reading back' : formatNs(nowNs) });
+  }
+
+  end(): void {
+    this.bar?.stop();
+  }
+}
+
+function reportStyle({ bold, dim, green, red }: Colours): ReportStyle {
+  return { heading: bold, quiet: dim, good: green, bad: red };
+}

@@ -1,0 +1,91 @@
+/**
+ * The bus of a machine: plugs hardware into slots, finds its driver, binds it, and takes both out again.
+ *
+ * Source followed: `pci_scan_slot`, `really_probe` (`drivers/base/dd.c`), in their order: power on, match, check the
+ * configuration, probe.
+ */
+import type { Task } from '@pincushion/sim';
+import { UsageError } from '@pincushion/sim';
+import { parseConfig } from './config';
+import type { DriverClass, HardwareClass } from './decorators';
+import { driverMeta, hardwareMeta } from './decorators';
+import { notDecorated } from './decorator-errors';
+import { Device } from './device';
+import type { RemoveReason } from './driver';
+import { bindDriver, removeDriver } from './lifecycle';
+import { matchDriver } from './matching';
+import { checkOneCopy } from './package-copies';
+import type { Platform } from './platform';
+import type { Plugin } from './plugin';
+import { checkPlugin } from './plugin';
+
+/** A device to plug in. */
+export interface DeviceSlot {
+  readonly name: string;
+  readonly hardware: HardwareClass;
+  /** Name of the plugin whose drivers are asked first; then all, in their order. */
+  readonly plugin?: string;
+  /** Settings of the hardware model. */
+  readonly model?: unknown;
+}
+
+export class Bus {
+  readonly devices: Device[] = [];
+  private readonly preferred = new Map<Device, string | undefined>();
+
+  constructor(
+    readonly platform: Platform,
+    readonly plugins: readonly Plugin[],
+  ) {
+    checkOneCopy();
+    for (const plugin of plugins) checkPlugin(plugin);
+  }
+
+  /** Plugs hardware in and powers it on. The device is unbound. Throws `UsageError` for a bad name or settings. */
+  plugIn({ name, hardware, plugin, model }: DeviceSlot): Device {
+    const { world, memory, iommu, interrupts, hostFiles, machineName } = this.platform;
+    const path = machineName === '' ? name : `${machineName}/${name}`;
+    if (this.devices.some((device) => device.name === name && device.state !== 'gone')) {
+      throw new UsageError('DEVICE_DUPLICATE', `two devices are called ${name}`, {
+        device: path,
+        expected: 'a name of its own for each device',
+        actual: `${name} twice`,
+      });
+    }
+    const meta = hardwareMeta(hardware);
+    if (meta === null) throw notDecorated(hardware, 'hardware');
+    const config =
+      meta.config === undefined
+        ? {}
+        : parseConfig(meta.config, model ?? {}, { code: 'DRIVER_CONFIG_INVALID', where: 'model', device: path });
+    const device = new Device(world, memory, iommu, interrupts, name, path, this.devices.length, new hardware(), meta);
+    device.hardware.plugInto({ world, path, lines: device.lines, hostFiles }, config);
+    device.hardware.connect(device.domain);
+    device.hardware.powerOn();
+    this.devices.push(device);
+    this.preferred.set(device, plugin);
+    return device;
+  }
+
+  /** Finds the driver of an unbound device, checks the configuration and probes. Throws as `bindDriver` does. */
+  *probe(device: Device, config: unknown): Task {
+    const first = this.plugins.filter((plugin) => plugin.name === this.preferred.get(device));
+    const cls = matchDriver([...first, ...this.plugins], device.hardwareMeta, device.path);
+    yield* bindDriver(device, cls, this.checkConfig(device, cls, config), this.platform);
+  }
+
+  /** Removes the driver; for `surprise` the hardware is pulled out first. Findings tell what was left behind. */
+  *remove(device: Device, why: RemoveReason): Task {
+    yield* removeDriver(device, why);
+  }
+
+  private checkConfig(device: Device, cls: DriverClass, config: unknown): unknown {
+    const meta = driverMeta(cls);
+    if (meta === null) throw notDecorated(cls, 'driver');
+    return parseConfig(meta.config, config ?? {}, {
+      code: 'DRIVER_CONFIG_INVALID',
+      where: 'config',
+      device: device.path,
+    });
+  }
+}

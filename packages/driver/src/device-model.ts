@@ -1,0 +1,144 @@
+/**
+ * The base class of every hardware model.
+ *
+ * A model sees what hardware sees: accesses to its registers, bus addresses, interrupt vectors, time. It reaches memory
+ * only through DMA, and only what is mapped for it in the mapped direction; everything else is a DMA fault that it gets
+ * as a negative errno. Once unplugged, no event of it runs any more. Its constructor takes nothing: `config` is there
+ * from `powerOn` on.
+ */
+import type { DmaDomain } from '@pincushion/dma';
+import type { ChoiceStream, World } from '@pincushion/sim';
+import { Context } from '@pincushion/sim';
+import type { HostFiles } from './services/host-files';
+import type { DeviceInterrupts } from './services/interrupts';
+
+/** What the slot a model is plugged into gives it. */
+export interface Slot {
+  readonly world: World;
+  /** Device path, names its choices and handlers. */
+  readonly path: string;
+  readonly lines: DeviceInterrupts;
+  readonly hostFiles: HostFiles;
+}
+
+export abstract class DeviceModel<C = unknown> {
+  /** The model's settings, checked against the schema of `@hardware`. Set before `powerOn`. */
+  protected readonly config!: C;
+  /** True once the hardware has been pulled out. */
+  protected gone = false;
+  private slot!: Slot;
+
+  private world!: World;
+  private domain!: DmaDomain;
+  private lines!: DeviceInterrupts;
+
+  /** The settings, for people who look at a machine. */
+  get settings(): unknown {
+    return this.config;
+  }
+
+  /** Brings the hardware to its state after power-on. Called once, before any register access. */
+  abstract powerOn(): void;
+
+  /** A read of `width` bytes at `offset` of a BAR, in the context of the CPU that reads. */
+  abstract mmioRead(bar: number, offset: number, width: 1 | 2 | 4 | 8): number;
+
+  /** A write of `width` bytes at `offset` of a BAR, in the context of the CPU that writes. */
+  abstract mmioWrite(bar: number, offset: number, value: number, width: 1 | 2 | 4 | 8): void;
+
+  /** Back to the state after power-on, as a function-level reset. By default `powerOn`. */
+  reset(): void {
+    this.powerOn();
+  }
+
+  /** The hardware is pulled out. Overrides call `super.unplug()`. */
+  unplug(): void {
+    this.gone = true;
+  }
+
+  /** By the bus, once. */
+  plugInto(slot: Slot, config: C): void {
+    this.slot = slot;
+    this.world = slot.world;
+    this.lines = slot.lines;
+    Object.defineProperty(this, 'config', { value: config, enumerable: true });
+  }
+
+  /** By the bus, once for each binding of a driver: the IO page table that DMA goes through. */
+  connect(domain: DmaDomain): void {
+    this.domain = domain;
+  }
+
+  /** Reads host memory: 0 or -errno. Bytes before a fault have been transferred. */
+  protected dmaRead(iova: number, into: Uint8Array, at: number, n: number): number {
+    return this.domain.read(iova, into, at, n);
+  }
+
+  /** Writes host memory: 0 or -errno. Bytes before a fault have been transferred. */
+  protected dmaWrite(iova: number, from: Uint8Array, at: number, n: number): number {
+    return this.domain.write(iova, from, at, n);
+  }
+
+  /** Reads 4-byte words within one page. */
+  protected dmaReadWords(iova: number, into: Int32Array, at: number, words: number): number {
+    return this.domain.readWords(iova, into, at, words);
+  }
+
+  /** Writes 4-byte words within one page. */
+  protected dmaWriteWords(iova: number, from: Int32Array, at: number, words: number): number {
+    return this.domain.writeWords(iova, from, at, words);
+  }
+
+  /** Translates only: whether the device could read (`write` false) or write `n` bytes. */
+  protected dmaCheck(iova: number, n: number, write: boolean): number {
+    return this.domain.check(iova, n, write);
+  }
+
+  /** Writes `n` times the same byte. */
+  protected dmaFill(iova: number, byte: number, n: number): number {
+    return this.domain.fill(iova, byte, n);
+  }
+
+  /** Raises an interrupt vector; the driver's handler may run before this returns. */
+  protected raise(vector: number): void {
+    this.lines.raise(vector);
+  }
+
+  /** Virtual nanoseconds. */
+  protected get now(): number {
+    return this.world.now;
+  }
+
+  /** At power-on: registers what `schedule` can start. Runs in device context, and never after `unplug`. */
+  protected handler(name: string, run: (arg: number) => undefined): number {
+    return this.world.handler(`${this.slot.path} ${name}`, Context.device, (arg) => {
+      if (!this.gone) run(arg);
+    });
+  }
+
+  /** Starts a registered handler after `ns` nanoseconds. Hot form: no closure. `arg` is an int32. Returns the event. */
+  protected schedule(ns: number, handlerId: number, arg: number): number {
+    return this.world.schedule(ns, handlerId, arg);
+  }
+
+  /** Takes back a scheduled event; false when it has run. */
+  protected cancel(eventId: number): boolean {
+    return this.world.cancel(eventId);
+  }
+
+  /** Runs a function after `ns` nanoseconds, in device context, and never after `unplug`. */
+  protected after(ns: number, run: () => undefined): number {
+    return this.world.after(ns, Context.device, () => {
+      if (!this.gone) run();
+    });
+  }
+
+  /** A stream of named choices of this device. */
+  protected stream(name: string): ChoiceStream {
+    return this.world.choices.stream(`${this.slot.path}.${name}`);
+  }
+
+  protected get hostFiles(): HostFiles {
+    return this.slot.hostFiles;
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * The names under `/dev`: one table a machine, filled by drivers, read by `open`.
+ *
+ * An entry goes with its device; what a program has open outlives it and answers ENODEV.
+ */
+import type { Disk } from '@pincushion/block';
+import { PincushionError } from '@pincushion/sim';
+import type { CharNode } from './char-devices';
+
+export type DeviceNode =
+  | { readonly kind: 'disk'; readonly name: string; readonly devicePath: string; readonly disk: Disk }
+  | { readonly kind: 'char'; readonly name: string; readonly devicePath: string; readonly char: CharNode };
+
+export class DeviceNodes {
+  private readonly nodes = new Map<string, DeviceNode>();
+
+  add(node: DeviceNode): void {
+    const other = this.nodes.get(node.name);
+    if (other !== undefined) {
+      throw new PincushionError('DEVICE_DUPLICATE', `/dev/${node.name} exists already`, {
+        device: node.devicePath,
+        expected: 'a name that no other device has',
+        actual: `/dev/${node.name} of ${other.devicePath}`,
+        hint: 'making the name of the node out of the name of the device (this.device.name)',
+      });
+    }
+    this.nodes.set(node.name, node);
+  }
+
+  delete(name: string): void {
+    this.nodes.delete(name);
+  }
+
+  get(name: string): DeviceNode | undefined {
+    return this.nodes.get(name);
+  }
+
+  list(): readonly DeviceNode[] {
+    return [...this.nodes.values()];
+  }
+}

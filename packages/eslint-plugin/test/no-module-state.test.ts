@@ -1,0 +1,41 @@
+import { rules } from '@pincushion/eslint-plugin';
+import { testRule } from './rule-tester';
+
+testRule('no-module-state', rules['no-module-state'], {
+  valid: [
+    'export const PAGE_SIZE = 4096;',
+    'const NAMES = ["a", "b"] as const;',
+    'const NAMES: readonly string[] = ["a", "b"];',
+    'const MEANING: ReadonlyMap<number, string> = new Map([[1, "EPERM"]]);',
+    'const CRC: ArrayLike<number> = new Uint32Array(256);',
+    'const OPS = Object.freeze({ read: 0, write: 1 });',
+    'const OPS = { read: 0, write: { sync: 2 } } as const;',
+    'const OPS = { read: 0 } as const satisfies Record<string, number>;',
+    'interface Ops { readonly read: number; open(): void } const OPS: Ops = { read: 0, open() {} };',
+    'const f = () => { let n = 0; return new Map([[n++, n]]); };',
+    'function f() { let n = 0; const m = new Map<number, number>(); return m.set(n++, n); }',
+    'class A { count = 0; readonly seen = new Set<number>(); static readonly LIMIT = 4; }',
+    'const TOKEN = Symbol("token");',
+    'export declare let declared: number;',
+    { code: 'export const point = { armed: false, left: 0 };', options: [{ allow: ['point'] }] },
+  ],
+  invalid: [
+    ['let nextId = 1;', 'reassignable'],
+    ['export let nextId = 1;', 'reassignable'],
+    ['var a = 1, b = 2;', 'reassignable', 'reassignable'],
+    ['const seen = new Map<number, string>();', 'mutable'],
+    ['export const seen = new Set<number>();', 'mutable'],
+    ['const scratch = new Int32Array(16);', 'mutable'],
+    ['const scratch = Uint8Array.from([1, 2]);', 'mutable'],
+    ['const list: number[] = [];', 'mutable'],
+    ['const list = [1, 2].map((n) => n + 1);', 'mutable'],
+    ['const cache = {};', 'mutable'],
+    ['const cache: Record<string, number> = {};', 'mutable'],
+    ['const cache: { n: number } = { n: 0 };', 'mutable'],
+    ['const nested = { list: new Map() } as const;', 'mutable'],
+    ['class Counter { n = 0 } const counter = new Counter();', 'mutable'],
+    ['class A { static count = 0; }', 'reassignable'],
+    ['class A { static readonly seen = new Set<number>(); }', 'mutable'],
+    ['export const point = { armed: false };', 'mutable'],
+  ],
+});

@@ -1,0 +1,132 @@
+/**
+ * The description of a machine: what a machine file says, its defaults, and its schema for editors.
+ *
+ * Every field has a default, so that `{}` is a machine without devices. A device names the plugin that brings its
+ * hardware model and driver; `model` is for the hardware, `config` for the driver, and each is checked by that plugin's
+ * own schema when the machine boots.
+ */
+import { nearestName, parseConfig } from '@pincushion/driver';
+import { schemes } from '@pincushion/schemes';
+import { UsageError } from '@pincushion/sim';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { Duration, Size } from './sizes';
+
+const MIB = 1024 * 1024;
+
+const MemoryDescription = z.strictObject({
+  ram: Size.refine((bytes) => bytes >= 8 * MIB, 'at least 8MiB')
+    .prefault('4GiB')
+    .describe('Main memory.'),
+  pmem: Size.prefault(0).describe('Persistent memory in ZONE_DEVICE, after the main memory.'),
+  movable: Size.prefault(0).describe('How much of the main memory is ZONE_MOVABLE; long-term pins of it are refused.'),
+});
+
+const IommuDescription = z.strictObject({
+  mode: z
+    .enum(['strict', 'lazy'])
+    .default('strict')
+    .describe('Whether an unmap invalidates the IOTLB at once or later.'),
+  flush: Duration.prefault('10ms').describe('Lazy mode: how long a stale entry can stay usable.'),
+});
+
+const DeviceDescription = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9_-]*$/, 'a name of small letters, digits, - and _ that begins with a letter, such as nvme0')
+    .describe('Name of the device in this machine.'),
+  plugin: z.string().min(1).describe('The plugin that has its hardware model and driver: the name of a package.'),
+  hardware: z.string().optional().describe('Which hardware model, when the plugin has several.'),
+  model: z.record(z.string(), z.unknown()).default({}).describe('Settings of the hardware model.'),
+  config: z.record(z.string(), z.unknown()).default({}).describe('Configuration of the driver.'),
+});
+
+export const MachineDescription = z.strictObject({
+  $schema: z.string().optional().describe('For editors; not used.'),
+  memory: MemoryDescription.prefault({}),
+  cpus: z.int().min(1).max(256).default(4).describe('Number of CPUs.'),
+  kernel: z.enum(['6.18']).default('6.18').describe('The Linux whose memory management is modelled.'),
+  pinScheme: z.enum(schemeNames()).default('bias').describe('How pins are counted.'),
+  iommu: IommuDescription.prefault({}),
+  ledger: z.enum(['off', 'counts', 'full']).default('counts').describe('How closely pins and mappings are recorded.'),
+  devices: z.array(DeviceDescription).default([]),
+});
+
+/** A checked description with all defaults; sizes in bytes, durations in nanoseconds. */
+export type MachineDescription = z.output<typeof MachineDescription>;
+export type DeviceDescription = MachineDescription['devices'][number];
+/** What may be written. */
+export type MachineInput = z.input<typeof MachineDescription>;
+
+/** Gives a machine file in TypeScript its types: `export default defineMachine({ … })`. Checks nothing yet. */
+export function defineMachine(description: MachineInput): MachineInput {
+  return description;
+}
+
+/**
+ * Checks a description. `source` is the file it came from, for the message.
+ * Throws `UsageError`: MACHINE_INVALID with path, value, what is allowed and the nearest name; DEVICE_DUPLICATE.
+ */
+export function parseMachine(input: unknown, source: string): MachineDescription {
+  const description = parseConfig(MachineDescription, input, { code: 'MACHINE_INVALID', where: source });
+  const places = new Map<string, number>();
+  description.devices.forEach(({ name }, index) => {
+    const first = places.get(name);
+    if (first !== undefined) {
+      throw new UsageError('DEVICE_DUPLICATE', `${source}: two devices are called ${name}`, {
+        expected: 'a name of its own for each device',
+        actual: `${name} in devices[${first}] and devices[${index}]`,
+      });
+    }
+    places.set(name, index);
+  });
+  return description;
+}
+
+/** A description written as YAML or JSON. Throws `UsageError` MACHINE_INVALID with line and column, or as `parseMachine`. */
+export function parseMachineText(text: string, source: string): MachineDescription {
+  const document = parseDocument(text, { prettyErrors: false });
+  const [error] = document.errors;
+  if ((error as unknown) !== undefined) {
+    const before = text.slice(0, error.pos[0]).split('\n');
+    throw new UsageError(
+      'MACHINE_INVALID',
+      `${source}:${before.length}:${before[before.length - 1].length + 1} cannot be read`,
+      {
+        expected: 'YAML or JSON',
+        actual: error.message,
+      },
+    );
+  }
+  return parseMachine(document.toJS() ?? {}, source);
+}
+
+/** JSON Schema of a machine file (draft 2020-12). */
+export function machineJsonSchema(): object {
+  return z.toJSONSchema(MachineDescription, { io: 'input' });
+}
+
+/** The entry of `known` with that name. Throws `UsageError` that lists the names and suggests the nearest. */
+export function byName<T extends { readonly name: string }>(
+  known: readonly T[],
+  name: string,
+  fail: {
+    readonly code: 'PLUGIN_UNKNOWN' | 'DEVICE_UNKNOWN' | 'MACHINE_INVALID';
+    readonly what: string;
+    readonly where: string;
+  },
+): T {
+  const found = known.find((entry) => entry.name === name);
+  if (found !== undefined) return found;
+  const names = known.map((entry) => entry.name);
+  const nearest = nearestName(name, names);
+  throw new UsageError(fail.code, `${fail.where}: there is no ${fail.what} ${name}`, {
+    expected: names.length === 0 ? `a ${fail.what}; none is there` : `one of ${names.join(', ')}`,
+    actual: name,
+    ...(nearest === null ? {} : { hint: nearest }),
+  });
+}
+
+function schemeNames(): [string, ...string[]] {
+  return Object.keys(schemes) as [string, ...string[]];
+}

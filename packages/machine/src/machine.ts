@@ -1,0 +1,198 @@
+/**
+ * A machine: the composition root.
+ *
+ * `boot` makes memory, IOMMU and interrupt controller out of a description, plugs in the devices in their order, and
+ * probes their drivers. Everything of it hangs on this object, so that several machines can live in one world.
+ */
+import type { Disk } from '@pincushion/block';
+import { Iommu } from '@pincushion/dma';
+import type { Device, DeviceNode, HardwareClass, HostFiles, Plugin } from '@pincushion/driver';
+import {
+  Bus,
+  Cpus,
+  DeviceClock,
+  DeviceNodes,
+  HostFiles as HostFilesService,
+  InterruptController,
+  MachineCpus,
+  RefusingHostFiles,
+  Wiring,
+  WorldClock,
+  hardwareMeta,
+} from '@pincushion/driver';
+import type { LedgerMode } from '@pincushion/mm';
+import { Memory } from '@pincushion/mm';
+import { schemes } from '@pincushion/schemes';
+import type { Task, World } from '@pincushion/sim';
+import { UsageError, sleeping } from '@pincushion/sim';
+import type { DeviceDescription, MachineDescription } from './description';
+import { byName } from './description';
+import { Process } from './process';
+import { machineTree } from './show';
+
+export interface BootOptions {
+  /** Put before device names in reports; for worlds with several machines. */
+  readonly name?: string;
+  /** The plugins that the description may name. */
+  readonly plugins: readonly Plugin[];
+  /** Files of the host for hardware models; refused by default. */
+  readonly hostFiles?: HostFiles;
+  /** Instead of what the description says. */
+  readonly ledger?: LedgerMode;
+  /** Offers further services to drivers, or others in place of the machine's. */
+  readonly overrides?: (wiring: Wiring) => undefined;
+}
+
+export class Machine {
+  readonly memory: Memory;
+  readonly iommu: Iommu;
+  readonly nodes = new DeviceNodes();
+  readonly bus: Bus;
+  private readonly controller: InterruptController;
+  private readonly processes = new Set<Process>();
+  private nextPid = 1;
+  private off = false;
+
+  private constructor(
+    readonly world: World,
+    readonly description: MachineDescription,
+    readonly name: string,
+    options: BootOptions,
+  ) {
+    const { memory, cpus, pinScheme, iommu, ledger } = description;
+    this.memory = new Memory(world, {
+      ramBytes: memory.ram,
+      pmemBytes: memory.pmem,
+      movableBytes: memory.movable,
+      scheme: schemes[pinScheme],
+      ledger: options.ledger ?? ledger,
+      name: name === '' ? 'machine' : name,
+    });
+    this.iommu = new Iommu(this.memory, { mode: iommu.mode, flushNs: iommu.flush });
+    this.controller = new InterruptController(world, cpus);
+    const hostFiles = options.hostFiles ?? new RefusingHostFiles();
+    const wiring = Wiring.root().provide(DeviceClock, new WorldClock(world)).child();
+    wiring
+      .provide(Cpus, new MachineCpus(world, cpus))
+      .provide(HostFilesService, hostFiles)
+      .provide(Memory, this.memory);
+    options.overrides?.(wiring);
+    this.bus = new Bus(
+      {
+        world,
+        memory: this.memory,
+        iommu: this.iommu,
+        interrupts: this.controller,
+        nodes: this.nodes,
+        hostFiles,
+        wiring,
+        machineName: name,
+      },
+      options.plugins,
+    );
+  }
+
+  /**
+   * Boots a machine. Task context. When a device cannot be brought up, the ones before it are removed again and the
+   * error goes on: `UsageError` PLUGIN_UNKNOWN, MACHINE_INVALID, DRIVER_CONFIG_INVALID, DRIVER_NO_MATCH, and what
+   * `Bus.probe` throws.
+   */
+  static boot(world: World, description: MachineDescription, options: BootOptions): Task<Machine> {
+    return sleeping(world, 'Machine.boot', function* (): Task<Machine> {
+      const machine = new Machine(world, description, options.name ?? '', options);
+      try {
+        for (const device of description.devices) yield* machine.addDevice(device, options.plugins);
+      } catch (error) {
+        yield* machine.powerOff();
+        throw error;
+      }
+      return machine;
+    });
+  }
+
+  private *addDevice(description: DeviceDescription, plugins: readonly Plugin[]): Task {
+    const where = `device ${description.name}`;
+    const plugin = byName(plugins, description.plugin, { code: 'PLUGIN_UNKNOWN', what: 'plugin', where });
+    const hardware = hardwareOf(description, plugin);
+    const { name, model, config } = description;
+    const device = this.bus.plugIn({ name, hardware, plugin: plugin.name, model });
+    yield* this.bus.probe(device, config);
+  }
+
+  get devices(): readonly Device[] {
+    return this.bus.devices;
+  }
+
+  /** Interrupts delivered since boot. */
+  get interrupts(): number {
+    return this.controller.count;
+  }
+
+  /** Starts a process. Any context. By default the processes are spread over the CPUs. */
+  process(name: string, options: { readonly cpu?: number } = {}): Process {
+    const pid = this.nextPid++;
+    const process = new Process(this, pid, name, (options.cpu ?? pid - 1) % this.description.cpus);
+    this.processes.add(process);
+    return process;
+  }
+
+  /** By the process itself, at its end. */
+  forget(process: Process): void {
+    this.processes.delete(process);
+  }
+
+  /** Throws `UsageError` DEVICE_UNKNOWN with the nearest name. */
+  device(name: string): Device {
+    return byName(this.devices, name, { code: 'DEVICE_UNKNOWN', what: 'device', where: 'machine' });
+  }
+
+  /** A disk by the name of its node: `nvme0n1`. Throws `UsageError` DEVICE_UNKNOWN with the nearest name. */
+  disk(name: string): Disk {
+    const disks = this.nodes.list().filter((node): node is DeviceNode & { kind: 'disk' } => node.kind === 'disk');
+    return byName(disks, name, { code: 'DEVICE_UNKNOWN', what: 'disk', where: 'machine' }).disk;
+  }
+
+  /** Names of all disks. */
+  get diskNames(): readonly string[] {
+    return this.nodes
+      .list()
+      .filter((node) => node.kind === 'disk')
+      .map((node) => node.name);
+  }
+
+  /**
+   * Ends the processes, removes the devices, newest first, and looks for what they left behind. Task context.
+   * What is found becomes findings of the world.
+   */
+  shutdown(): Task {
+    return sleeping(this.world, 'Machine.shutdown', () => this.powerOff()[Symbol.iterator]());
+  }
+
+  private *powerOff(): Task {
+    if (this.off) return;
+    this.off = true;
+    for (const process of [...this.processes]) yield* process.exit();
+    for (const device of [...this.devices].reverse()) yield* device.remove('shutdown');
+    this.memory.ledger.reportLeaks(this.memory.name);
+    this.memory.detach(); // Reported here, so not again at the end of the run.
+  }
+
+  /** The machine as a tree, with all defaults. */
+  tree(): string {
+    return machineTree(this);
+  }
+}
+
+/** The hardware model a description means: the one it names, or the only one of its plugin. */
+function hardwareOf({ name, hardware }: DeviceDescription, plugin: Plugin): HardwareClass {
+  const models = plugin.hardware.map((cls) => ({ name: hardwareMeta(cls)?.name ?? cls.name, cls }));
+  const where = `device ${name}`;
+  if (hardware !== undefined) {
+    return byName(models, hardware, { code: 'MACHINE_INVALID', what: 'hardware model', where }).cls;
+  }
+  if (models.length === 1) return models[0].cls;
+  throw new UsageError('MACHINE_INVALID', `${where}: plugin ${plugin.name} has ${models.length} hardware models`, {
+    expected: models.length === 0 ? 'a plugin with one' : `hardware: ${models.map((model) => model.name).join(' or ')}`,
+    actual: 'no choice',
+  });
+}

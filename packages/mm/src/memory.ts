@@ -1,0 +1,252 @@
+/**
+ * The memory of one machine: frames, zones, content, pins, and the address spaces on it (the kernel's `pglist_data`,
+ * `mem_map` and what hangs on them). All state is in the instance; a world may have several machines.
+ *
+ * Layout of frame numbers: the first 4 MiB are reserved (frame 0 is never used, frame 1 is the shared zero page), then
+ * ZONE_DMA32 up to 4 GiB, ZONE_NORMAL, ZONE_MOVABLE at the end of RAM, and device memory (persistent memory) behind it.
+ * Left out: NUMA, memory hot-plug, reclaim: an allocation that finds nothing fails at once.
+ * Source followed: mm/page_alloc.c, mm/mm_init.c.
+ */
+import { EINVAL, ENOMEM, PincushionError } from '@pincushion/sim';
+import type { FaultSites, World } from '@pincushion/sim';
+import { BiasScheme } from './bias-scheme';
+import { Buddy, MAX_PAGE_ORDER } from './buddy';
+import type { FrameOwner } from './frames';
+import { FrameTable, PG_head, PG_reserved, PG_uptodate, PG_zero, ZONES_SHIFT } from './frames';
+import { UserPageGrabber } from './gup';
+import { Ledger } from './ledger';
+import type { LedgerMode } from './ledger';
+import { Mm } from './mm';
+import { PageBytes } from './page-bytes';
+import { PAGE_SIZE } from './page-size';
+import type { PinScheme } from './pin-scheme';
+import { Vmstat } from './vmstat';
+import { ZERO_PFN } from './zero-page';
+import { Gfp, ZoneType } from './zone';
+import type { GfpFlags, Zone } from './zone';
+
+export interface MemoryOptions {
+  /** At least 8 MiB; rounded down to blocks of 4 MiB. */
+  ramBytes: number;
+  /** Persistent memory, in ZONE_DEVICE. */
+  pmemBytes?: number;
+  /** Part of the RAM that is ZONE_MOVABLE. */
+  movableBytes?: number;
+  /** How pins are tracked; `BiasScheme` unless given. */
+  scheme?: (frames: FrameTable) => PinScheme;
+  /** `counts` unless given. */
+  ledger?: LedgerMode;
+  /** The machine, for messages. */
+  name?: string;
+}
+
+const BLOCK_FRAMES = 1 << MAX_PAGE_ORDER;
+const DMA32_END = 1 << 20;
+/** Frame numbers have 30 bits; the last block stays free, so that a tagged entry is never all ones. */
+const FRAMES_MAX = (1 << 30) - BLOCK_FRAMES;
+
+export class Memory implements FrameOwner {
+  readonly world: World;
+  readonly name: string;
+  readonly frames: FrameTable;
+  readonly zones: readonly Zone[];
+  readonly bytes: PageBytes;
+  readonly scheme: PinScheme;
+  readonly ledger: Ledger;
+  readonly vmstat = new Vmstat();
+  readonly gup: UserPageGrabber;
+  readonly faults: FaultSites;
+  /** First frame of persistent memory and its number of frames; 0, 0 without. */
+  readonly pmemStart: number;
+  readonly pmemFrames: number;
+  /** Address spaces that have not exited. */
+  readonly mms = new Set<Mm>();
+  /** Names of those content can belong to, by the id in `FrameTable.mapping`. */
+  private readonly mappings: string[] = ['nobody'];
+  private nextMmId = 1;
+  /** Zones to try, in order, by `Gfp`. */
+  private readonly zonelists: readonly (readonly Zone[])[];
+  private readonly endCheck: () => undefined;
+
+  /** Throws MEMORY_INVALID for sizes that do not fit 30 bits of frame numbers. */
+  constructor(world: World, options: MemoryOptions) {
+    this.world = world;
+    this.name = options.name ?? 'memory';
+    this.faults = world.faults;
+    const ram = framesOf(options.ramBytes);
+    const movable = Math.min(framesOf(options.movableBytes ?? 0), Math.max(0, ram - BLOCK_FRAMES));
+    this.pmemFrames = framesOf(options.pmemBytes ?? 0);
+    this.pmemStart = this.pmemFrames === 0 ? 0 : ram;
+    const count = ram + this.pmemFrames;
+    if (ram < 2 * BLOCK_FRAMES || count > FRAMES_MAX) {
+      throw new PincushionError('MEMORY_INVALID', `${this.name} cannot have ${count} frames`, {
+        expected: `at least 8 MiB of RAM and less than 4 TiB in all`,
+        actual: `${options.ramBytes} bytes of RAM and ${options.pmemBytes ?? 0} bytes of persistent memory`,
+      });
+    }
+    this.frames = new FrameTable(count, this);
+    this.bytes = new PageBytes(this.frames);
+    this.zones = this.layOut(ram, ram - movable, count);
+    const of = (...types: ZoneType[]): Zone[] =>
+      types.flatMap((type) => this.zones.filter((zone) => zone.type === type && zone.buddy !== null));
+    this.zonelists = [
+      of(ZoneType.normal, ZoneType.dma32),
+      of(ZoneType.movable, ZoneType.normal, ZoneType.dma32),
+      of(ZoneType.dma32),
+    ];
+    this.frames.refcount[ZERO_PFN] = 1;
+    this.frames.flags[ZERO_PFN] = PG_reserved | PG_zero | PG_uptodate;
+    this.scheme = (options.scheme ?? ((frames) => new BiasScheme(frames)))(this.frames);
+    this.ledger = new Ledger(world, count, options.ledger ?? 'counts');
+    this.gup = new UserPageGrabber(this);
+    this.endCheck = world.atEnd(() => {
+      this.ledger.reportLeaks(this.name);
+      return undefined;
+    });
+  }
+
+  /**
+   * A new folio of 2^order frames with one reference, content zero. Returns its head frame, or -ENOMEM (also for an order
+   * above 10). Any context. `__folio_alloc`.
+   */
+  allocFolio(order: number, gfp: GfpFlags = Gfp.kernel): number {
+    if (this.faults.armed) {
+      const error = this.faults.hit('alloc');
+      if (error !== 0) return error;
+    }
+    const zones = this.zonelists[gfp];
+    for (let i = 0; i < zones.length; i++) {
+      const zone = zones[i];
+      const head = (zone.buddy as Buddy).take(order);
+      if (head < 0) continue;
+      const frames = this.frames;
+      frames.flags[head] = (zone.type << ZONES_SHIFT) | PG_uptodate;
+      frames.refcount[head] = 1;
+      if (order === 0) frames.order[head] = 0;
+      else {
+        frames.flags[head] |= PG_head;
+        frames.order.fill(order, head, head + (1 << order));
+      }
+      this.vmstat.pgalloc += 1 << order;
+      return head;
+    }
+    return -ENOMEM;
+  }
+
+  /** One more reference for the folio that `pfn` belongs to; it must have one. Any context. `folio_get`. */
+  getFolio(pfn: number): void {
+    this.frames.get(this.frames.headOf(pfn), 1);
+  }
+
+  /** Drops a reference; the last frees the folio. Any context. `folio_put`. */
+  putFolio(pfn: number): void {
+    this.frames.put(this.frames.headOf(pfn), 1);
+  }
+
+  /** A new, empty address space. It ends with `Mm.exit`. */
+  createMm(name: string): Mm {
+    const mm = new Mm(this, this.nextMmId++, name, this.newMapping(name));
+    this.mms.add(mm);
+    return mm;
+  }
+
+  /** An id for `FrameTable.mapping`: somebody that content can belong to. */
+  newMapping(name: string): number {
+    this.mappings.push(name);
+    return this.mappings.length - 1;
+  }
+
+  mappingName(id: number): string {
+    return this.mappings[id] ?? `mapping ${id}`;
+  }
+
+  /** Frames that no one has, in zones with an allocator. */
+  get framesFree(): number {
+    let free = 0;
+    for (const zone of this.zones) free += zone.buddy?.framesFree ?? 0;
+    return free;
+  }
+
+  /** The zone a frame lies in, or null (reserved frames). */
+  zoneOf(pfn: number): Zone | null {
+    return this.zones.find((zone) => pfn >= zone.start && pfn < zone.end) ?? null;
+  }
+
+  /** Ends the duties of this memory towards its world: no leak report any more. */
+  detach(): void {
+    this.endCheck();
+  }
+
+  private layOut(ramEnd: number, movableStart: number, end: number): Zone[] {
+    const zones: Zone[] = [];
+    const add = (type: ZoneType, name: Zone['name'], start: number, stop: number): void => {
+      if (stop <= start) return;
+      const buddy = type === ZoneType.device ? null : new Buddy(this.frames, start, stop);
+      zones.push({ type, name, start, end: stop, buddy });
+    };
+    const dma32End = Math.min(DMA32_END, movableStart);
+    add(ZoneType.dma32, 'DMA32', BLOCK_FRAMES, dma32End);
+    add(ZoneType.normal, 'Normal', dma32End, movableStart);
+    add(ZoneType.movable, 'Movable', movableStart, ramEnd);
+    add(ZoneType.device, 'Device', ramEnd, end);
+    return zones;
+  }
+
+  /** For `FrameTable.free`: the last reference is gone. `free_unref_folio`, with the checks of `free_page_is_bad`. */
+  folioFreed(head: number): undefined {
+    const frames = this.frames;
+    const order = frames.order[head];
+    if (frames.mapcount[head] !== 0 || frames.pincount[head] !== 0) this.reportBadPage(head);
+    frames.mapping[head] = 0;
+    if (order === 0) frames.flags[head] = 0;
+    else {
+      frames.flags.fill(0, head, head + (1 << order));
+      frames.order.fill(0, head, head + (1 << order));
+    }
+    this.vmstat.pgfree += 1 << order;
+    this.buddyOf(head).give(head, order);
+    return undefined;
+  }
+
+  private buddyOf(pfn: number): Buddy {
+    const zones = this.zones;
+    for (let i = 0; i < zones.length; i++) {
+      const buddy = zones[i].buddy;
+      if (pfn < zones[i].end && pfn >= zones[i].start && buddy !== null) return buddy;
+    }
+    throw new PincushionError('MEMORY_INVALID', `frame ${pfn} is freed, but no allocator owns it`, { errno: EINVAL });
+  }
+
+  /** U-05: what the allocator finds when a large folio was released by the wrong function. */
+  private reportBadPage(head: number): void {
+    const { mapcount, pincount } = this.frames;
+    this.world.findings.report({
+      code: pincount[head] !== 0 ? 'PIN_WRONG_RELEASE' : 'MEMORY_INVALID',
+      summary: `bad page: frame ${head} of ${this.name} is freed with mapcount ${mapcount[head]}, pincount ${pincount[head]}`,
+      sites: this.ledger.sitesOf(head),
+      details: [],
+    });
+    mapcount[head] = 0;
+    pincount[head] = 0;
+  }
+
+  /**
+   * For `FrameTable.badRelease`: reports a release nobody can owe, unless the full ledger has reported it already, with
+   * its call sites.
+   */
+  badRelease(pfn: number, pages: number): undefined {
+    if (this.ledger.hasReported(pfn, 1 << this.frames.order[pfn])) return undefined;
+    this.world.findings.report({
+      code: 'PIN_DOUBLE_RELEASE',
+      summary: `${pages} references of frame ${pfn} of ${this.name} are given back that nobody holds`,
+      sites: [],
+      details: ['the full ledger names the call sites'],
+    });
+    return undefined;
+  }
+}
+
+/** Whole blocks of 4 MiB. */
+function framesOf(bytes: number): number {
+  return Math.floor(bytes / (PAGE_SIZE * BLOCK_FRAMES)) * BLOCK_FRAMES;
+}

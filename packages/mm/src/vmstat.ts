@@ -1,0 +1,20 @@
+/**
+ * Counters of /proc/vmstat, exact at every moment. The kernel's lag by up to a second because each CPU batches its share
+ * (R-12); that lag is not modelled.
+ */
+export class Vmstat {
+  /** Pages taken by FOLL_PIN, counted again for each pin of the same page; undone fast pins count too. */
+  nrFollPinAcquired = 0;
+  /** Pages given back by unpin. */
+  nrFollPinReleased = 0;
+  /** Page faults handled. */
+  pgfault = 0;
+  /** Huge anonymous folios made by a fault. */
+  thpFaultAlloc = 0;
+  /** Huge mappings split into page-table entries. */
+  thpSplitPmd = 0;
+  /** Frames handed out by the page allocator. */
+  pgalloc = 0;
+  /** Frames given back to the page allocator. */
+  pgfree = 0;
+}

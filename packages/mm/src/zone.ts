@@ -1,0 +1,30 @@
+/**
+ * Zones: ranges of frames with one purpose each. One NUMA node.
+ * Left out: watermarks, per-CPU page lists, CMA areas, highmem.
+ * Source followed: include/linux/mmzone.h.
+ */
+import type { Buddy } from './buddy';
+
+export const ZoneType = { dma32: 0, normal: 1, movable: 2, device: 3 } as const;
+export type ZoneType = 0 | 1 | 2 | 3;
+
+export interface Zone {
+  readonly type: ZoneType;
+  readonly name: 'DMA32' | 'Normal' | 'Movable' | 'Device';
+  /** First frame, and the frame after the last. */
+  readonly start: number;
+  readonly end: number;
+  /** The page allocator of the zone; memory of devices is handed out by its driver and has none. */
+  readonly buddy: Buddy | null;
+}
+
+/** Which memory an allocation may use: a small part of the kernel's gfp flags. */
+export const Gfp = {
+  /** For the kernel and devices: stays where it is. */
+  kernel: 0,
+  /** For user pages: prefers ZONE_MOVABLE, because the page can be moved. */
+  movable: 1,
+  /** Below 4 GiB. */
+  dma32: 2,
+} as const;
+export type GfpFlags = 0 | 1 | 2;

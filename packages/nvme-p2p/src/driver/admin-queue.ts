@@ -1,0 +1,188 @@
+/**
+ * The driver's admin queue pair: one command at a time is a task, and what cannot wait (Abort, asynchronous event requests)
+ * is a plain call with a callback.
+ *
+ * Depth 32, as in Linux (NVME_AQ_DEPTH). A command that takes longer than the timeout is given up with -ETIMEDOUT; a
+ * request for asynchronous events may take for ever.
+ * Source followed: `nvme_submit_sync_cmd` (drivers/nvme/host/core.c), `nvme_alloc_admin_tag_set` (pci.c).
+ */
+import type { DeviceClock, DeviceTimer, Registers, Task, World } from '@pincushion/driver';
+import { ECANCELED, ETIMEDOUT, WaitQueue } from '@pincushion/driver';
+import { REG_DOORBELLS } from '../spec/registers';
+import type { SharedMemory } from './queue-pair';
+
+export const ADMIN_DEPTH = 32;
+
+/** An admin command; what is left out is 0. */
+export interface AdminCommand {
+  readonly opcode: number;
+  readonly nsid?: number;
+  /** Bus address of the data. */
+  readonly prp1?: number;
+  readonly prp2?: number;
+  readonly cdw10?: number;
+  readonly cdw11?: number;
+  readonly cdw12?: number;
+  readonly cdw13?: number;
+}
+
+export interface AdminReply {
+  /** Status of the command, 0 for success; or -ETIMEDOUT, -ECANCELED. */
+  readonly status: number;
+  /** Dword 0 of the completion. */
+  readonly result: number;
+}
+
+type Done = (reply: AdminReply) => undefined;
+
+interface Pending {
+  readonly done: Done;
+  readonly deadlineNs: number;
+}
+
+const HIGH_WORD = 0x1_0000_0000;
+
+export class AdminQueue {
+  private readonly pending: (Pending | null)[] = new Array<Pending | null>(ADMIN_DEPTH - 1).fill(null);
+  private readonly changed: WaitQueue;
+  private tail = 0;
+  private head = 0;
+  private phase = 1;
+  private closed = true;
+
+  constructor(
+    world: World,
+    name: string,
+    private readonly submissions: SharedMemory,
+    private readonly completions: SharedMemory,
+    private readonly registers: Registers,
+    private readonly clock: DeviceClock,
+    private readonly timer: DeviceTimer,
+    private readonly timeoutNs: number,
+  ) {
+    this.changed = new WaitQueue(world, `${name}: admin command`);
+  }
+
+  get submissionsIova(): number {
+    return this.submissions.iova;
+  }
+
+  get completionsIova(): number {
+    return this.completions.iova;
+  }
+
+  /** Rings empty, before the controller is enabled. */
+  open(): void {
+    this.submissions.words.fill(0);
+    this.completions.words.fill(0);
+    this.tail = 0;
+    this.head = 0;
+    this.phase = 1;
+    this.closed = false;
+  }
+
+  /** Everything outstanding ends with -ECANCELED, and so does everything to come. Any context. */
+  close(): void {
+    this.closed = true;
+    this.timer.cancel();
+    for (let cid = 0; cid < this.pending.length; cid++) this.finish(cid, -ECANCELED, 0);
+    this.changed.wakeAll();
+  }
+
+  /** Sends a command and waits for its reply. Task context. */
+  *run(command: AdminCommand): Task<AdminReply> {
+    const got: { reply: AdminReply | null } = { reply: null };
+    const done = (reply: AdminReply): undefined => {
+      got.reply = reply;
+      this.changed.wakeAll();
+    };
+    while (!this.send(command, this.timeoutNs, done)) {
+      yield* this.changed.waitUntil(() => this.closed || this.pending.includes(null));
+    }
+    yield* this.changed.waitUntil(() => got.reply !== null);
+    return got.reply as AdminReply;
+  }
+
+  /**
+   * Sends a command; `done` hears of its end in the context of the interrupt, exactly once. Any context.
+   * @returns false when the queue is full: nothing was sent.
+   */
+  send(command: AdminCommand, timeoutNs: number, done: Done): boolean {
+    if (this.closed) {
+      done({ status: -ECANCELED, result: 0 });
+      return true;
+    }
+    const cid = this.pending.indexOf(null);
+    if (cid < 0) return false;
+    this.pending[cid] = { done, deadlineNs: this.clock.now + timeoutNs };
+    const { words } = this.submissions;
+    const at = this.tail << 4;
+    words.fill(0, at, at + 16);
+    words[at] = command.opcode | (cid << 16);
+    words[at + 1] = (command.nsid ?? 0) | 0;
+    putAddress(words, at + 6, command.prp1 ?? 0);
+    putAddress(words, at + 8, command.prp2 ?? 0);
+    words[at + 10] = (command.cdw10 ?? 0) | 0;
+    words[at + 11] = (command.cdw11 ?? 0) | 0;
+    words[at + 12] = (command.cdw12 ?? 0) | 0;
+    words[at + 13] = (command.cdw13 ?? 0) | 0;
+    this.tail = (this.tail + 1) % ADMIN_DEPTH;
+    if (timeoutNs !== Infinity && !this.timer.pending) this.timer.start(timeoutNs);
+    this.registers.write32(REG_DOORBELLS, this.tail);
+    return true;
+  }
+
+  /** Hardirq: takes the completions. */
+  poll(): undefined {
+    const { words } = this.completions;
+    let moved = false;
+    for (;;) {
+      const at = this.head << 2;
+      const last = words[at + 3];
+      if (((last >>> 16) & 1) !== this.phase) break;
+      const result = words[at];
+      if (++this.head === ADMIN_DEPTH) {
+        this.head = 0;
+        this.phase ^= 1;
+      }
+      moved = true;
+      this.finish(last & 0xffff, last >>> 17, result);
+    }
+    if (!moved) return;
+    this.registers.write32(REG_DOORBELLS + 4, this.head);
+    this.changed.wakeAll();
+  }
+
+  /** Softirq, from the timer. */
+  checkTimeouts(): undefined {
+    if (this.closed) return;
+    this.poll();
+    const { now } = this.clock;
+    let nextNs = Infinity;
+    for (let cid = 0; cid < this.pending.length; cid++) {
+      const leftNs = (this.pending[cid]?.deadlineNs ?? Infinity) - now;
+      if (leftNs <= 0) this.giveUp(cid);
+      else if (leftNs < nextNs) nextNs = leftNs;
+    }
+    if (nextNs !== Infinity) this.timer.start(nextNs);
+  }
+
+  /** Nobody waits for the command any more, but its identifier stays taken: its completion may still come. */
+  private giveUp(cid: number): void {
+    const pending = this.pending[cid];
+    this.pending[cid] = { done: () => undefined, deadlineNs: Infinity };
+    pending?.done({ status: -ETIMEDOUT, result: 0 });
+  }
+
+  private finish(cid: number, status: number, result: number): void {
+    const pending = cid < this.pending.length ? this.pending[cid] : null;
+    if (pending === null) return;
+    this.pending[cid] = null;
+    pending.done({ status, result });
+  }
+}
+
+function putAddress(words: Int32Array, at: number, address: number): void {
+  words[at] = address | 0;
+  words[at + 1] = (address / HIGH_WORD) | 0;
+}

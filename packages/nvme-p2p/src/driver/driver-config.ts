@@ -1,0 +1,24 @@
+/** What can be set on the driver: the `config` part of an NVMe device in a machine file. Times are virtual. */
+import { parseDuration } from '@pincushion/driver';
+import { z } from 'zod';
+
+const duration = z.union([z.number(), z.string()]).transform((value, context) => {
+  const ns = parseDuration(value);
+  if (ns !== null && Number.isSafeInteger(ns) && ns > 0) return ns;
+  context.addIssue({ code: 'custom', message: "expected a time in nanoseconds or as text, such as '30s'" });
+  return z.NEVER;
+});
+
+export const NvmeDriverConfig = z.strictObject({
+  /** I/O queue pairs at most; one per CPU is made, as far as the controller and this allow. */
+  queuePairs: z.number().int().min(1).max(128).default(128),
+  /** Entries of each I/O queue (nvme module parameter io_queue_depth); one less is in flight at most. */
+  queueDepth: z.number().int().min(2).max(4096).default(1024),
+  /** After so long an I/O is aborted, after as long again the controller is reset (parameter io_timeout). */
+  ioTimeout: duration.prefault('30s'),
+  /** After so long an admin command is given up (parameter admin_timeout). */
+  adminTimeout: duration.prefault('60s'),
+  /** How often a failed I/O is tried again when its status allows it (parameter max_retries). */
+  retries: z.number().int().min(0).max(255).default(5),
+});
+export type NvmeDriverConfig = z.output<typeof NvmeDriverConfig>;

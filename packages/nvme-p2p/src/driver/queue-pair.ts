@@ -1,0 +1,427 @@
+/**
+ * One I/O queue pair: a submission ring, a completion ring, and the bios between them.
+ *
+ *   bio -> tag -> its pages mapped for DMA -> 64 bytes into the submission ring -> tail doorbell
+ *   interrupt -> entries with this round's phase -> pages unmapped -> tag free -> bioEndIo -> head doorbell
+ *
+ * The tag is the command identifier; everything known of a command in flight lies in arrays indexed by it. A tag's part of
+ * the PRP pool (`list`) holds the list of its pages, or the range of a discard.
+ *
+ *   tag   free -> issued -> free                  the usual way
+ *                 issued -> parked -> issued      while the controller is being reset; also bios that come meanwhile
+ *
+ * All functions are for any context and allocate nothing; the handler runs in hardirq context.
+ * Source followed: `nvme_queue_rq`, `nvme_setup_prps`, `nvme_process_cq`, `nvme_timeout` (Linux 6.18,
+ * drivers/nvme/host/pci.c), `nvme_setup_rw`, `nvme_setup_discard` (core.c).
+ */
+import type { Bio, DeviceClock, DmaMapper, Registers, Tracepoint } from '@pincushion/driver';
+import { BioOp, BlkStatus, DmaDirection, HardwareQueue, REQ_FUA, bioEndIo } from '@pincushion/driver';
+import { DSM_DEALLOCATE, DW12_FUA, NvmOpcode } from '../spec/opcodes';
+import { blockStatus, mayRetry } from './block-status';
+import type { NamespaceDisk } from './namespace-disk';
+
+// Imported bindings are getters once compiled; the hot functions read constants of the module.
+const OP_READ = BioOp.read;
+const OP_WRITE = BioOp.write;
+const OP_FLUSH = BioOp.flush;
+const OP_DISCARD = BioOp.discard;
+const OP_WRITE_ZEROES = BioOp.writeZeroes;
+const FUA = REQ_FUA;
+const TO_DEVICE = DmaDirection.toDevice;
+const FROM_DEVICE = DmaDirection.fromDevice;
+const STATUS_OK = BlkStatus.ok;
+const CMD_READ = NvmOpcode.read;
+const CMD_WRITE = NvmOpcode.write;
+const FUA_BIT = DW12_FUA;
+const endIo = bioEndIo;
+
+/** Takes the high word of an address: a product is cheaper than a quotient, and exact for powers of two. */
+const TO_HIGH_WORD = 1 / 0x1_0000_0000;
+const PAGE = 4096;
+const TAG_FREE = 0;
+const TAG_ISSUED = 1;
+const TAG_ABORTING = 2;
+const TAG_PARKED = 3;
+
+/** Memory that queue and controller share. */
+export interface SharedMemory {
+  readonly iova: number;
+  readonly words: Int32Array;
+}
+
+/** Who owns the queue hears of commands that take too long. Softirq context. */
+export interface QueueOwner {
+  /** Asks the controller to abort; whatever becomes of it, the command itself must end. */
+  abort(queue: QueuePair, tag: number): void;
+  /** Aborting has not helped. */
+  needsReset(queue: QueuePair, tag: number): void;
+}
+
+export interface QueueSetup {
+  /** Queue id, from 1. */
+  readonly id: number;
+  /** Entries of the rings. */
+  readonly depth: number;
+  readonly submissions: SharedMemory;
+  readonly completions: SharedMemory;
+  /** The PRP pool: `listBytes` for each tag. */
+  readonly lists: SharedMemory;
+  /** A power of two, at most a page, so that no list crosses one. */
+  readonly listBytes: number;
+  /** Offsets of the doorbells. */
+  readonly tailDoorbell: number;
+  readonly headDoorbell: number;
+  readonly retriesMax: number;
+  readonly timeoutNs: number;
+  /** nvme:setup and nvme:complete. */
+  readonly traceSetup: Tracepoint;
+  readonly traceComplete: Tracepoint;
+}
+
+export class QueuePair {
+  readonly id: number;
+  readonly depth: number;
+  /** Bus addresses of the rings. */
+  readonly submissionsIova: number;
+  readonly completionsIova: number;
+  /** Completions that named no command in flight. */
+  strays = 0;
+  private readonly tags: HardwareQueue;
+  private readonly bios: (Bio | null)[];
+  private readonly state: Uint8Array;
+  private readonly retries: Uint8Array;
+  /** When the command was issued, ns; the timeout counts from here. */
+  private readonly startedNs: Float64Array;
+  /** Address of the mapping; 0: nothing is mapped. */
+  private readonly mapped: Float64Array;
+  private readonly sq: Int32Array;
+  private readonly cq: Int32Array;
+  private readonly list: Int32Array;
+  private tail = 0;
+  private head = 0;
+  private phase = 1;
+  private live = false;
+  private dead = false;
+  /** The timeout timer runs: it is started by the first command and looks after all that follow. */
+  private timing = false;
+  private readonly tailDoorbell: number;
+  private readonly headDoorbell: number;
+  private readonly timeoutNs: number;
+  private readonly retriesMax: number;
+  private readonly listBytes: number;
+  private readonly listIova: number;
+  private readonly traceSetup: Tracepoint;
+  private readonly traceComplete: Tracepoint;
+
+  constructor(
+    setup: QueueSetup,
+    private readonly registers: Registers,
+    private readonly dma: DmaMapper,
+    private readonly clock: DeviceClock,
+    private readonly timer: { start(ns: number): void; cancel(): boolean },
+    private readonly owner: QueueOwner,
+  ) {
+    const { depth } = setup;
+    this.tailDoorbell = setup.tailDoorbell;
+    this.headDoorbell = setup.headDoorbell;
+    this.timeoutNs = setup.timeoutNs;
+    this.retriesMax = setup.retriesMax;
+    this.listBytes = setup.listBytes;
+    this.listIova = setup.lists.iova;
+    this.traceSetup = setup.traceSetup;
+    this.traceComplete = setup.traceComplete;
+    this.submissionsIova = setup.submissions.iova;
+    this.completionsIova = setup.completions.iova;
+    const tags = depth - 1; // A ring of n entries holds n - 1.
+    this.id = setup.id;
+    this.depth = depth;
+    this.sq = setup.submissions.words;
+    this.cq = setup.completions.words;
+    this.list = setup.lists.words;
+    this.bios = new Array<Bio | null>(tags).fill(null);
+    this.state = new Uint8Array(tags);
+    this.retries = new Uint8Array(tags);
+    this.startedNs = new Float64Array(tags);
+    this.mapped = new Float64Array(tags);
+    this.tags = new HardwareQueue(tags, (bio, tag) => {
+      this.begin(bio, tag);
+    });
+  }
+
+  /** Commands in flight or parked. */
+  get inFlight(): number {
+    return this.tags.inFlight;
+  }
+
+  /** Issues the bio now, or when a tag is free. It ends in `bioEndIo`, whatever happens to the device. */
+  submit(bio: Bio): void {
+    this.tags.submit(bio);
+  }
+
+  /** The controller has (again) created this queue: what is parked is issued. */
+  goLive(): void {
+    this.live = true;
+    for (let tag = 0; tag < this.bios.length; tag++) {
+      const bio = this.bios[tag];
+      if (bio !== null && this.state[tag] === TAG_PARKED) this.issue(bio, tag);
+    }
+  }
+
+  /** From now on commands are parked. The rings are not touched. */
+  freeze(): void {
+    this.live = false;
+    this.timing = false;
+    this.timer.cancel();
+  }
+
+  /**
+   * The controller has stopped and forgotten its queues: everything in flight is parked to be issued again, or ended when
+   * it was tried too often, and the rings begin anew.
+   * Source followed: `nvme_cancel_request`, `nvme_init_queue`.
+   */
+  takeBack(): void {
+    this.poll();
+    for (let tag = 0; tag < this.bios.length; tag++) {
+      const bio = this.bios[tag];
+      if (bio === null || this.state[tag] === TAG_PARKED) continue;
+      this.unmap(bio, tag);
+      if (this.retries[tag] >= this.retriesMax) {
+        this.end(bio, tag, BlkStatus.timeout);
+      } else {
+        this.retries[tag]++;
+        this.state[tag] = TAG_PARKED;
+      }
+    }
+    this.cq.fill(0);
+    this.tail = 0;
+    this.head = 0;
+    this.phase = 1;
+  }
+
+  /** The controller will answer no more: every bio ends, those in flight with `status` and those to come as well. */
+  fail(status: number): void {
+    this.dead = true;
+    this.freeze();
+    this.tags.drain(status);
+    for (let tag = 0; tag < this.bios.length; tag++) {
+      const bio = this.bios[tag];
+      if (bio === null) continue;
+      this.unmap(bio, tag);
+      this.end(bio, tag, status);
+    }
+  }
+
+  /** Hardirq: takes every new completion, a whole burst, and tells the controller once. Returns how many. */
+  poll(): number {
+    const { cq } = this;
+    let count = 0;
+    for (;;) {
+      const at = this.head << 2;
+      const last = cq[at + 3];
+      if (((last >>> 16) & 1) !== this.phase) break;
+      if (++this.head === this.depth) {
+        this.head = 0;
+        this.phase ^= 1;
+      }
+      count++;
+      this.complete(last & 0xffff, last >>> 17);
+    }
+    if (count > 0) this.registers.write32(this.headDoorbell, this.head);
+    return count;
+  }
+
+  /**
+   * Softirq, from the queue's timer: looks for commands that take too long. A completion whose interrupt was lost is taken
+   * here; else the command is aborted, and when that has not helped after as long again, the owner resets.
+   */
+  checkTimeouts(): void {
+    this.timing = false;
+    if (!this.live) return;
+    const { timeoutNs } = this;
+    const { now } = this.clock;
+    let nextNs = Infinity;
+    for (let tag = 0; tag < this.bios.length; tag++) {
+      if (this.state[tag] !== TAG_ISSUED && this.state[tag] !== TAG_ABORTING) continue;
+      const leftNs = this.startedNs[tag] + timeoutNs - now;
+      if (leftNs > 0) {
+        if (leftNs < nextNs) nextNs = leftNs;
+        continue;
+      }
+      if (this.poll() > 0) {
+        nextNs = 1; // Something had completed unnoticed: look again at what is left.
+        break;
+      }
+      if (this.state[tag] === TAG_ABORTING) {
+        this.owner.needsReset(this, tag);
+        return;
+      }
+      this.state[tag] = TAG_ABORTING;
+      this.startedNs[tag] = now;
+      if (timeoutNs < nextNs) nextNs = timeoutNs;
+      this.owner.abort(this, tag);
+    }
+    if (nextNs === Infinity) return;
+    this.timing = true;
+    this.timer.start(nextNs);
+  }
+
+  /** A bio has got a tag. */
+  private begin(bio: Bio, tag: number): void {
+    this.bios[tag] = bio;
+    this.retries[tag] = 0;
+    if (this.live) {
+      this.issue(bio, tag);
+    } else if (this.dead) {
+      this.end(bio, tag, BlkStatus.offline);
+    } else {
+      this.state[tag] = TAG_PARKED;
+    }
+  }
+
+  /** Writes the command and rings. Zero words of an entry stay zero from one round to the next: no command writes them. */
+  private issue(bio: Bio, tag: number): void {
+    const { sq } = this;
+    const disk = bio.disk as NamespaceDisk;
+    const at = this.tail << 4;
+    const op = bio.op;
+    let opcode: number;
+    if (op === OP_READ || op === OP_WRITE) {
+      const iova = this.dma.mapPages(
+        bio.pages,
+        0,
+        bio.pageCount,
+        bio.firstOffset,
+        bio.bytes,
+        op === OP_READ ? FROM_DEVICE : TO_DEVICE,
+      );
+      if (iova < 0) {
+        this.end(bio, tag, BlkStatus.resource);
+        return;
+      }
+      this.mapped[tag] = iova;
+      this.writePrps(at, tag, iova, bio.bytes);
+      this.writeBlocks(at, disk, bio);
+      if ((bio.flags & FUA) !== 0) sq[at + 12] |= FUA_BIT;
+      opcode = op === OP_READ ? CMD_READ : CMD_WRITE;
+    } else if (op === OP_FLUSH) {
+      this.clear(at);
+      opcode = NvmOpcode.flush;
+    } else if (op === OP_WRITE_ZEROES) {
+      this.clear(at);
+      this.writeBlocks(at, disk, bio);
+      opcode = NvmOpcode.writeZeroes;
+    } else if (op === OP_DISCARD) {
+      this.clear(at);
+      this.writeRange(tag, disk, bio);
+      const iova = this.listIova + tag * this.listBytes;
+      sq[at + 6] = iova | 0;
+      sq[at + 7] = (iova * TO_HIGH_WORD) | 0;
+      sq[at + 11] = DSM_DEALLOCATE;
+      opcode = NvmOpcode.datasetManagement;
+    } else {
+      this.end(bio, tag, BlkStatus.notSupp);
+      return;
+    }
+    sq[at] = opcode | (tag << 16);
+    sq[at + 1] = disk.nsid;
+    bio.cid = tag;
+    this.state[tag] = TAG_ISSUED;
+    this.startedNs[tag] = this.clock.now;
+    if (this.traceSetup.on) this.traceSetup.emit(this.id, tag, opcode, bio.id);
+    if (++this.tail === this.depth) this.tail = 0;
+    this.registers.write32(this.tailDoorbell, this.tail);
+    if (!this.timing) {
+      this.timing = true;
+      this.timer.start(this.timeoutNs);
+    }
+  }
+
+  private clear(at: number): void {
+    const { sq } = this;
+    for (let i = 6; i <= 12; i++) sq[at + i] = 0;
+  }
+
+  /** First block and number of blocks (0's based); the disk's limits keep the number within 16 bits. */
+  private writeBlocks(at: number, disk: NamespaceDisk, bio: Bio): void {
+    const { sq } = this;
+    const blockSectors = 1 << disk.sectorShift;
+    const first = blockSectors === 1 ? bio.sector : bio.sector / blockSectors;
+    sq[at + 10] = first | 0;
+    sq[at + 11] = (first * TO_HIGH_WORD) | 0;
+    sq[at + 12] = (bio.bytes >>> (9 + disk.sectorShift)) - 1;
+  }
+
+  /** PRP1, and PRP2 as page or list. The mapping is one contiguous range of bus addresses. */
+  private writePrps(at: number, tag: number, iova: number, bytes: number): void {
+    const { sq, list } = this;
+    const first = PAGE - ((iova | 0) & (PAGE - 1));
+    sq[at + 6] = iova | 0;
+    sq[at + 7] = (iova * TO_HIGH_WORD) | 0;
+    const left = bytes - first;
+    let page = iova + first;
+    if (left <= 0) {
+      sq[at + 8] = 0;
+      sq[at + 9] = 0;
+    } else if (left <= PAGE) {
+      sq[at + 8] = page | 0;
+      sq[at + 9] = (page * TO_HIGH_WORD) | 0;
+    } else {
+      let entry = (tag * this.listBytes) >>> 2;
+      for (let done = 0; done < left; done += PAGE) {
+        list[entry] = page | 0;
+        list[entry + 1] = (page * TO_HIGH_WORD) | 0;
+        entry += 2;
+        page += PAGE;
+      }
+      const listIova = this.listIova + tag * this.listBytes;
+      sq[at + 8] = listIova | 0;
+      sq[at + 9] = (listIova * TO_HIGH_WORD) | 0;
+    }
+  }
+
+  /** The one range of a discard; the disk's limits keep its length within 32 bits. */
+  private writeRange(tag: number, disk: NamespaceDisk, bio: Bio): void {
+    const { list } = this;
+    const blockSectors = 1 << disk.sectorShift;
+    const first = bio.sector / blockSectors;
+    const entry = (tag * this.listBytes) >>> 2;
+    list[entry] = 0;
+    list[entry + 1] = (bio.bytes / (512 * blockSectors)) | 0;
+    list[entry + 2] = first | 0;
+    list[entry + 3] = (first * TO_HIGH_WORD) | 0;
+  }
+
+  private complete(tag: number, status: number): void {
+    const bio = tag < this.bios.length ? this.bios[tag] : null;
+    if (bio === null || this.state[tag] === TAG_PARKED) {
+      this.strays++;
+      return;
+    }
+    if (this.traceComplete.on) this.traceComplete.emit(this.id, tag, status, bio.id);
+    this.unmap(bio, tag);
+    if (status === 0) {
+      this.end(bio, tag, STATUS_OK);
+    } else if (mayRetry(status) && this.retries[tag] < this.retriesMax) {
+      this.retries[tag]++;
+      if (this.live) this.issue(bio, tag);
+      else this.state[tag] = TAG_PARKED;
+    } else {
+      this.end(bio, tag, blockStatus(status));
+    }
+  }
+
+  private unmap(bio: Bio, tag: number): void {
+    const iova = this.mapped[tag];
+    if (iova === 0) return;
+    this.mapped[tag] = 0;
+    this.dma.unmapPages(iova, bio.bytes, bio.op === OP_READ ? FROM_DEVICE : TO_DEVICE);
+  }
+
+  /** The bio has ended and its tag is free: the next one that waits is issued first. */
+  private end(bio: Bio, tag: number, status: number): void {
+    this.bios[tag] = null;
+    this.state[tag] = TAG_FREE;
+    this.tags.complete(tag);
+    endIo(bio, status);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * The registers of an NVMe controller: offsets and fields.
+ * Used by both sides, as a driver and a controller are written from the same book.
+ * Source: NVM Express Base Specification 1.4, section 3.1.
+ */
+
+export const REG_CAP = 0x00;
+export const REG_VS = 0x08;
+export const REG_INTMS = 0x0c;
+export const REG_INTMC = 0x10;
+export const REG_CC = 0x14;
+export const REG_CSTS = 0x1c;
+export const REG_AQA = 0x24;
+export const REG_ASQ = 0x28;
+export const REG_ACQ = 0x30;
+/** Submission tail doorbell of queue y at `+ 8y`, completion head doorbell at `+ 8y + 4` (CAP.DSTRD is 0). */
+export const REG_DOORBELLS = 0x1000;
+
+/** Version 1.4.0. */
+export const VERSION_1_4 = 0x00010400;
+
+// CC, controller configuration.
+export const CC_EN = 1;
+export const CC_CSS_SHIFT = 4;
+export const CC_CSS_MASK = 7;
+/** Page size of the host is `2^(12 + MPS)`. */
+export const CC_MPS_SHIFT = 7;
+export const CC_MPS_MASK = 15;
+export const CC_SHN_SHIFT = 14;
+export const CC_SHN_MASK = 3;
+export const CC_SHN_NORMAL = 1 << CC_SHN_SHIFT;
+export const CC_IOSQES_SHIFT = 16;
+export const CC_IOCQES_SHIFT = 20;
+
+// CSTS, controller status.
+export const CSTS_RDY = 1;
+/** Controller fatal status: only a reset (CC.EN = 0) helps. */
+export const CSTS_CFS = 2;
+export const CSTS_SHST_MASK = 3 << 2;
+export const CSTS_SHST_COMPLETE = 2 << 2;
+
+/** log2 of the size of a submission queue entry (64 bytes) and of a completion queue entry (16 bytes). */
+export const SQE_SHIFT = 6;
+export const CQE_SHIFT = 4;
+export const SQE_BYTES = 64;
+export const CQE_BYTES = 16;
+export const SQE_WORDS = 16;
+export const CQE_WORDS = 4;

@@ -1,0 +1,40 @@
+/**
+ * Status of a completed command: status code type << 8 | status code, as both stand in a completion entry.
+ * `DNR` (do not retry) is added where another try would end the same way.
+ * Source: NVM Express Base Specification 1.4, section 4.6.1.
+ */
+
+/** Do not retry: bit 14 of the 15-bit status field. */
+export const DNR = 0x4000;
+/** Status code type and status code of a status field, without DNR, MORE and CRD. */
+export const STATUS_MASK = 0x7ff;
+
+export const NvmeStatus = {
+  success: 0x000,
+  // Generic command status.
+  invalidOpcode: 0x001 | DNR,
+  invalidField: 0x002 | DNR,
+  /** Fused commands are not supported: a host may send the command again by itself, so DNR is clear. */
+  invalidFuse: 0x002,
+  dataTransferError: 0x004 | DNR,
+  internalError: 0x006,
+  abortRequested: 0x007,
+  abortedSqDeletion: 0x008,
+  invalidNamespace: 0x00b | DNR,
+  commandSequence: 0x00c | DNR,
+  invalidPrpOffset: 0x013 | DNR,
+  lbaOutOfRange: 0x080 | DNR,
+  // Command specific status.
+  invalidCompletionQueue: 0x100 | DNR,
+  invalidQueueId: 0x101 | DNR,
+  invalidQueueSize: 0x102 | DNR,
+  asyncEventLimit: 0x105,
+  invalidInterruptVector: 0x108 | DNR,
+  invalidQueueDeletion: 0x10c,
+  featureNotSaveable: 0x10d | DNR,
+  featureNotChangeable: 0x10e | DNR,
+  featureNotPerNamespace: 0x10f | DNR,
+  // Media errors.
+  writeFault: 0x280,
+  unrecoveredRead: 0x281,
+} as const;

@@ -1,0 +1,81 @@
+/** The world of an emulation: virtual time, events, contexts, tasks, locks, choices, preemption points, tracepoints, ports. */
+export { World } from './world';
+export type { RunLimit, RunResult, WorldOptions } from './world';
+export { EventQueue } from './event-queue';
+
+export { Context, ContextStack } from './context';
+export { sleeping } from './task';
+export type { Blocker, MaySleep, Task, UnstartedTask } from './task';
+export { Thread } from './scheduler';
+export type { ScheduleOrder, ThreadOptions, ThreadState } from './scheduler';
+export { WaitQueue } from './wait-queue';
+export { Mutex } from './mutex';
+export { SpinLock } from './spin-lock';
+export { WorkItem, WorkQueue } from './work-queue';
+export { Timer } from './timer';
+
+export { ChoiceSource, ChoiceStream } from './choices';
+export type { ForcedChoice, TakenChoice } from './choices';
+export { armPoint, disarmPoint, point } from './preemption';
+export type { PointHandler, PreemptionPoint, PreemptionSite } from './preemption';
+export { FaultSites } from './fault-sites';
+export type { FaultRule, FaultSite } from './fault-sites';
+export { Tracepoint, Tracepoints } from './tracepoints';
+export type { TraceListener } from './tracepoints';
+export { Port } from './port';
+export type { RecordedInput } from './port';
+
+export { Findings } from './findings';
+export type { Finding, FindingSite } from './findings';
+export { PincushionError, UsageError } from './errors';
+export type { ErrorFacts } from './errors';
+export { ERROR_CODES } from './error-codes';
+export type { ErrorCode } from './error-codes';
+export { CallTrace, callSite } from './call-site';
+export { formatBytes, formatNs, parseDuration, parseSize } from './units';
+export {
+  EPERM,
+  ENOENT,
+  EINTR,
+  EIO,
+  ENXIO,
+  E2BIG,
+  EBADF,
+  EAGAIN,
+  ENOMEM,
+  EACCES,
+  EFAULT,
+  EBUSY,
+  EEXIST,
+  ENODEV,
+  ENOTDIR,
+  EISDIR,
+  EINVAL,
+  EMFILE,
+  ENOTTY,
+  EFBIG,
+  ENOSPC,
+  EROFS,
+  EPIPE,
+  ERANGE,
+  EDEADLK,
+  ENOSYS,
+  EBADE,
+  ENODATA,
+  ETIME,
+  ENOLINK,
+  EPROTO,
+  EOVERFLOW,
+  EILSEQ,
+  EOPNOTSUPP,
+  ETIMEDOUT,
+  EALREADY,
+  EINPROGRESS,
+  EREMOTEIO,
+  ECANCELED,
+  EHWPOISON,
+  ERESTARTSYS,
+  EPROBE_DEFER,
+  EIOCBQUEUED,
+  errnoName,
+} from './errno';

@@ -1,0 +1,150 @@
+/**
+ * `testDevice`: one driver on its hardware, alone on a small machine, with a virtual clock and a back door.
+ *
+ * The memory manager, IOMMU and interrupts are the real ones; nothing is a fake. Leaving the `using` block (or `close`)
+ * ends the processes, removes the device, lets virtual time run until that is done, and throws for whatever was left
+ * behind: pins, mappings, bios, timers, tasks.
+ */
+import type { Device, DriverClass, HardwareClass, HostFiles } from '@pincushion/driver';
+import { driverMeta } from '@pincushion/driver';
+import type { Process } from '@pincushion/machine';
+import { Machine, parseMachine } from '@pincushion/machine';
+import type { LedgerMode } from '@pincushion/mm';
+import type { Finding, Task } from '@pincushion/sim';
+import { PincushionError, UsageError, World, parseDuration } from '@pincushion/sim';
+import { leakCheck } from './leak-check';
+
+/** More than any driver needs to end; fewer than a person waits for. */
+const EVENTS_AFTER_SHUTDOWN_MAX = 1_000_000;
+
+export interface TestDeviceOptions<H extends HardwareClass = HardwareClass> {
+  readonly hardware: H;
+  /** Configuration of the driver. */
+  readonly config?: Record<string, unknown>;
+  /** Settings of the hardware model. */
+  readonly model?: Record<string, unknown>;
+  /** Default 1. */
+  readonly seed?: number;
+  /** Default 64 MiB. */
+  readonly memoryBytes?: number;
+  /** Default 2. */
+  readonly cpus?: number;
+  /** Name of the device; default `dev0`. */
+  readonly name?: string;
+  /** Default `full`: findings have call sites. */
+  readonly ledger?: LedgerMode;
+  /** Default `strict`. */
+  readonly iommu?: { readonly mode?: 'strict' | 'lazy' };
+  readonly hostFiles?: HostFiles;
+}
+
+export interface DeviceBed<D, H> {
+  readonly world: World;
+  readonly machine: Machine;
+  readonly device: Device;
+  readonly driver: D;
+  readonly hardware: H;
+  /** A user program. */
+  readonly process: Process;
+  readonly findings: readonly Finding[];
+  /** Runs a task to its end, in virtual time. */
+  run<T>(task: Task<T>): T;
+  /** Lets virtual time pass: `'2us'`, or nanoseconds. */
+  advance(duration: string | number): void;
+  /** Pulls the device out, and lets the removal run to its end. */
+  unplug(): void;
+  /** Says that this finding is planted: without it, `close` fails. */
+  expectFinding(code: string): void;
+  /** Ends everything and throws `FindingsError` for what was left behind. Twice is once. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** Boots the bed. Throws what `Machine.boot` throws. */
+export function testDevice<C extends DriverClass, H extends HardwareClass>(
+  DriverClass: C,
+  options: TestDeviceOptions<H>,
+): DeviceBed<InstanceType<C>, InstanceType<H>> {
+  return new Bed<InstanceType<C>, InstanceType<H>>(DriverClass, options);
+}
+
+class Bed<D, H> implements DeviceBed<D, H> {
+  readonly world: World;
+  readonly machine: Machine;
+  readonly device: Device;
+  readonly driver: D;
+  readonly hardware: H;
+  readonly process: Process;
+  private readonly expected = new Set<string>();
+  private closed = false;
+
+  constructor(cls: DriverClass, options: TestDeviceOptions) {
+    const { seed = 1, memoryBytes = 64 * 1024 * 1024, cpus = 2, ledger = 'full', hostFiles } = options;
+    const name = options.name ?? 'dev0';
+    const description = parseMachine(
+      {
+        memory: { ram: memoryBytes },
+        cpus,
+        ledger,
+        iommu: { mode: options.iommu?.mode ?? 'strict' },
+        devices: [{ name, plugin: 'tested', model: options.model ?? {}, config: options.config ?? {} }],
+      },
+      `testDevice(${driverMeta(cls)?.name ?? cls.name})`,
+    );
+    this.world = new World({ seed });
+    const plugin = { name: 'tested', api: 1, drivers: [cls], hardware: [options.hardware] } as const;
+    const boot = Machine.boot(this.world, description, {
+      plugins: [plugin],
+      ...(hostFiles === undefined ? {} : { hostFiles }),
+    });
+    this.machine = this.world.complete(boot, 'boot');
+    this.device = this.machine.device(name);
+    this.driver = this.device.driver as D;
+    this.hardware = this.device.hardware as H;
+    this.process = this.machine.process('program');
+  }
+
+  get findings(): readonly Finding[] {
+    return this.world.findings.all;
+  }
+
+  run<T>(task: Task<T>): T {
+    return this.world.complete(task, 'test');
+  }
+
+  advance(duration: string | number): void {
+    const ns = parseDuration(duration);
+    if (ns === null) {
+      throw new UsageError('ARGUMENT_INVALID', 'advance cannot understand the duration', {
+        expected: 'nanoseconds, or a text such as 2us',
+        actual: String(duration),
+      });
+    }
+    this.world.run({ untilNs: this.world.now + ns });
+  }
+
+  unplug(): void {
+    this.run(this.device.remove('surprise'));
+  }
+
+  expectFinding(code: string): void {
+    this.expected.add(code);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.run(this.machine.shutdown());
+    if (this.world.run({ events: EVENTS_AFTER_SHUTDOWN_MAX }) === 'limit') {
+      throw new PincushionError('TASK_STUCK', 'the world does not come to rest after the device is gone', {
+        expected: `nothing left to happen after ${EVENTS_AFTER_SHUTDOWN_MAX} events`,
+        actual: 'something that starts itself again and again',
+      });
+    }
+    leakCheck(this.world, this.expected);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Machine, parseMachine } from '@pincushion/machine';
+import { plugin } from '@pincushion/nvme-p2p';
+import { World } from '@pincushion/sim';
+import { TraceExport, WorkloadRun, parseFioJob, reportJsonSchema } from '@pincushion/workloads';
+import { REPOSITORY, inlineCode, readDocument, section, tableRows } from './documents';
+
+const manual = readDocument('docs/reference/json.md');
+
+/** Paths in the first column of the tables of a section. */
+function documented(heading: string): readonly string[] {
+  return tableRows(section(manual, heading)).map(([cell]) => cell.replaceAll('`', ''));
+}
+
+interface Schema {
+  readonly type?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly anyOf?: readonly Schema[];
+}
+
+/** Paths of all leaves of a JSON schema: `a.b`, `list[].c`; a list of plain values is a leaf `list[]`. */
+function leaves(schema: Schema, path = ''): readonly string[] {
+  if (schema.properties !== undefined) {
+    return Object.entries(schema.properties).flatMap(([name, below]) =>
+      leaves(below, path === '' ? name : `${path}.${name}`),
+    );
+  }
+  return schema.items === undefined ? [path] : leaves(schema.items, `${path}[]`);
+}
+
+/** The same for a value. */
+function leavesOf(value: unknown, path = ''): readonly string[] {
+  if (Array.isArray(value)) return [...new Set(value.flatMap((entry) => leavesOf(entry, `${path}[]`)))];
+  if (typeof value !== 'object' || value === null) return [path];
+  return Object.entries(value).flatMap(([name, below]) => leavesOf(below, path === '' ? name : `${path}.${name}`));
+}
+
+/** The rows for a whole list say where its fields are described. */
+const isRowOfAList = (path: string, all: readonly string[]): boolean =>
+  path.endsWith('[]') && all.some((other) => other.startsWith(`${path}.`));
+
+describe('docs/reference/json.md', () => {
+  it('has every field of the document of run --json, and none besides', () => {
+    const kinds = leaves(reportJsonSchema()).map((path) => path.replace(/\.io\.[a-z]+\./, '.io.<kind>.'));
+    const expected = new Set(kinds);
+    const rows = documented('pincushion run --json');
+    const fields = rows.filter((path) => !isRowOfAList(path, rows));
+    expect([...fields].sort()).toEqual([...expected].sort());
+  });
+
+  it('says what is measured on the host and that nothing else is', () => {
+    expect(section(manual, 'pincushion run --json')).toMatch(/Only the fields of `wall` depend on the host/);
+  });
+
+  it('has every field of the document of bench --json, and none besides', () => {
+    const path = join(REPOSITORY, 'bench/results/ground-floor.json');
+    const committed: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    expect([...documented('pincushion bench --json')].sort()).toEqual([...leavesOf(committed)].sort());
+  });
+
+  it('shows JSON that can be read', () => {
+    const blocks = manual.blocks.filter(({ language }) => language === 'json');
+    expect(blocks.length).toBeGreaterThan(0);
+    for (const { text } of blocks) expect(() => JSON.parse(text) as unknown).not.toThrow();
+  });
+});
+
+interface TraceEvent {
+  readonly ph: string;
+  readonly pid: number;
+  readonly name?: string;
+  readonly args?: Readonly<Record<string, unknown>>;
+}
+
+/** The trace of a small job on a machine with one NVMe device. */
+function recordTrace(): readonly TraceEvent[] {
+  const world = new World({ seed: 1 });
+  const devices = [{ name: 'nvme0', plugin: plugin.name }];
+  const machine = world.complete(Machine.boot(world, parseMachine({ devices }, 'test'), { plugins: [plugin] }), 'boot');
+  let text = '';
+  const trace = new TraceExport(machine, {
+    format: 'jsonl',
+    sink: (chunk) => {
+      text += chunk;
+    },
+  });
+  new WorkloadRun(machine, parseFioJob('[job]\nrw=randrw\nnumber_ios=20\nsize=1m\nfsync=5\n', 'test')).finish();
+  trace.close();
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as TraceEvent);
+}
+
+describe('the trace file in docs/reference/json.md', () => {
+  const events = recordTrace();
+  const rows = tableRows(section(manual, 'The trace file'));
+  const words = (cell: string): readonly string[] => inlineCode(cell);
+
+  it('has the phases that are written, and none besides', () => {
+    const phases = rows.filter(([cell]) => /^(`[A-Za-z]`(, )?)+$/.test(cell)).flatMap(([cell]) => words(cell));
+    expect([...phases].sort()).toEqual([...new Set(events.map(({ ph }) => ph))].sort());
+  });
+
+  it('has the groups of tracks by their numbers', () => {
+    const groups = new Set(rows.filter(([pid]) => /^\d$/.test(pid)).map(([pid, name]) => `${pid} ${words(name)[0]}`));
+    const named = events.filter(({ name }) => name === 'process_name');
+    expect([...groups]).toEqual(named.map(({ pid, args }) => `${pid} ${String(args?.['name'])}`));
+  });
+
+  it('has the slices that are written, with their arguments', () => {
+    const slices = new Map(
+      rows
+        .filter((row) => row.length === 3)
+        .flatMap(([names, args]) => words(names).map((name) => [name, words(args)])),
+    );
+    const written = new Map(events.filter(({ ph }) => ph === 'B').map(({ name = '', args = {} }) => [name, args]));
+    expect(written.size).toBeGreaterThan(8);
+    for (const [name, args] of written) {
+      if (/^nvme:/.test(name)) continue; // a driver's own tracepoint
+      const documentedArgs = slices.get(name)?.filter((word) => /^[a-z]+$/i.test(word));
+      expect([name, documentedArgs]).toEqual([name, Object.keys(args)]);
+    }
+  });
+});
