@@ -16,8 +16,10 @@ import { bioReleasePages } from './release';
 import { bioEndIo } from './submit';
 
 const QUARANTINED = 64;
-/** Bio ids of pool p are p, p + 1024, p + 2048…: unique among the pools of a world, and small. */
+/** Bio ids of pool p are p + 1024, p + 2048…: unique among the pools of a world. */
 const ID_STEP = 1024;
+/** Ids stay int32 and above 0: a pool begins again after two million bios. */
+const ID_MASK = 0x7fffffff;
 /** Bios that never ended which a report names one by one. */
 const NAMED_MAX = 16;
 /** Imported bindings are getters once compiled; the hot functions read constants of the module. */
@@ -33,7 +35,11 @@ export class BioPool implements BioOwner {
   readonly onComplete: Tracepoint;
 
   private readonly all: Bio[] = [];
-  private readonly unused: Bio[] = [];
+  /** Freed bios, `[0 .. spareCount)`: the one that is warm in the caches comes first. */
+  private readonly spare: Bio[] = [];
+  private spareCount = 0;
+  /** With sites instead of `spare`: freed bios in the order of freeing. */
+  private readonly quarantine: Bio[] = [];
   private nextId: number;
   private readonly endHandler: number;
   private readonly toDirty: Bio[] = [];
@@ -65,9 +71,10 @@ export class BioPool implements BioOwner {
 
   /** A bio with a fresh id and everything else as new. Any context. The caller owes `free`, after the end if it submits. */
   alloc(): Bio {
-    const bio = this.unused.length > (this.withSites ? QUARANTINED : 0) ? this.reuse() : this.make();
-    bio.id = this.nextId;
-    this.nextId += ID_STEP;
+    const bio = this.spareCount !== 0 ? this.spare[--this.spareCount] : this.another();
+    const id = this.nextId;
+    this.nextId = (id + ID_STEP) & ID_MASK;
+    bio.id = id;
     bio.state = FILLING;
     bio.flags = 0;
     bio.status = 0;
@@ -86,12 +93,13 @@ export class BioPool implements BioOwner {
     if (state === SUBMITTED || state === FREE) this.badFree(bio);
     if (bio.pageKind !== NONE && bio.pageCount !== 0) this.badFree(bio);
     bio.state = FREE;
-    this.unused.push(bio);
+    if (this.withSites) this.quarantine.push(bio);
+    else this.spare[this.spareCount++] = bio;
   }
 
   /** Bios allocated and not freed. */
   get live(): number {
-    return this.all.length - this.unused.length;
+    return this.all.length - this.spareCount - this.quarantine.length;
   }
 
   endLater(bio: Bio, status: number): void {
@@ -104,13 +112,9 @@ export class BioPool implements BioOwner {
     this.memory.world.work.queue(this.dirtyWork);
   }
 
-  private reuse(): Bio {
-    // In the order of freeing while bios are quarantined, else the one that is warm in the caches.
-    const bio = this.withSites ? this.unused.shift() : this.unused.pop();
-    return bio ?? this.make();
-  }
-
-  private make(): Bio {
+  private another(): Bio {
+    const released = this.quarantine.length > QUARANTINED ? this.quarantine.shift() : undefined;
+    if (released !== undefined) return released;
     const bio = new Bio(this, this.all.length, this.maxPages);
     this.all.push(bio);
     return bio;

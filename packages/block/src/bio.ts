@@ -63,7 +63,7 @@ export function ignoreEnd(_bio: Bio): undefined {
 }
 
 export class Bio {
-  /** Fresh for every allocation, unique in the machine: the flow id of traces. */
+  /** Fresh for every allocation, unique in the machine: the flow id of traces. An int32, so it recurs after long runs. */
   id = 0;
   op: number = BioOp.read;
   flags = 0;

@@ -3,8 +3,9 @@
  * end (O-01). No page cache, no copy.
  *
  * A request becomes as many bios as the limits of the disk ask for, all in flight at once; it is done once, when the last
- * has ended, with the bytes or with the first error. `submit` is a plain function with a callback, for traces and jobs;
- * `read` and `write` are tasks, for programs.
+ * has ended, with the bytes or with the first error. One that fits a bio is that bio and nothing else, as in the kernel's
+ * __blkdev_direct_IO_async; a longer one has a slot, where its bios count (struct blkdev_dio). `submit` is a plain
+ * function with a callback, for traces and jobs; `read` and `write` are tasks, for programs.
  *
  * ```
  * submit ── pin ── bio ─ submitBio ─┐
@@ -13,7 +14,8 @@
  * ```
  * The pages of a bio go back before `onDone` of its request is called; the kernel calls ki_complete first.
  * Left out on purpose: vectored buffers, polling, the page cache's invalidation.
- * Source: Linux 6.18 block/fops.c (__blkdev_direct_IO, blkdev_bio_end_io, blkdev_dio_invalid), block/ioctl.c.
+ * Source: Linux 6.18 block/fops.c (__blkdev_direct_IO, __blkdev_direct_IO_async, blkdev_bio_end_io,
+ * blkdev_dio_invalid), block/ioctl.c.
  */
 import { PAGE_SIZE } from '@pincushion/mm';
 import type { Memory, Mm } from '@pincushion/mm';
@@ -33,7 +35,7 @@ const OP_READ = BioOp.read;
 const OP_WRITE = BioOp.write;
 const SYNC = REQ_SYNC;
 const TASK = Context.task;
-const PAGE = PAGE_SIZE;
+const OFFSET_MASK = PAGE_SIZE - 1;
 /** Pages of the largest request that the kernel puts into one bio (BIO_MAX_VECS). */
 const BIO_MAX_PAGES = 256;
 
@@ -53,10 +55,14 @@ export class DirectIo {
   private readonly blockBytes: number;
   private readonly blockMask: number;
   private readonly addressMask: number;
+  /** Bytes that the pages of one bio hold. */
+  private readonly bioSpan: number;
+  /** endIo of a bio that is a whole request, and of one that is part of a request. */
+  private readonly wholeEndIo: (bio: Bio) => undefined;
   private readonly endIo: (bio: Bio) => undefined;
   private readonly emptyHandler: number;
 
-  /** Requests by slot: caller's token, references (bios in flight and the submission), bytes taken, first error. */
+  /** Requests of several bios and of programs, by slot: caller's token, references (bios in flight and the submission), bytes taken, first error. */
   private tokens = new Float64Array(64);
   private references = new Int32Array(64);
   private bytesTaken = new Float64Array(64);
@@ -86,6 +92,11 @@ export class DirectIo {
     this.blockBytes = limits.logicalBlockBytes;
     this.blockMask = limits.logicalBlockBytes - 1;
     this.addressMask = (limits.dmaAlignmentBytes ?? limits.logicalBlockBytes) - 1;
+    this.bioSpan = limits.maxPages * PAGE_SIZE;
+    this.wholeEndIo = (bio) => {
+      this.wholeEnded(bio);
+      return undefined;
+    };
     this.endIo = (bio) => {
       this.bioEnded(bio);
       return undefined;
@@ -110,7 +121,16 @@ export class DirectIo {
   submit(op: number, address: number, bytes: number, sector: number, cpu: number, token: number): MaySleep {
     if (op !== OP_READ && op !== OP_WRITE) return -EINVAL;
     if (this.contexts.current !== TASK) this.contexts.mightSleep('direct I/O');
-    return this.begin(op, address, bytes, sector, cpu, token, 0);
+    if (!this.fitsBio(address, bytes, sector)) return this.begin(op, address, bytes, sector, cpu, token, 0);
+    const bio = this.pool.alloc();
+    bio.op = op;
+    const added = bioAddUserPages(bio, this.memory, this.mm, address, bytes, this.blockBytes, this.ownerId);
+    if (added !== bytes) return this.submitPart(bio, added, address, bytes, sector, cpu, token);
+    bio.privateData = token;
+    bio.endIo = this.wholeEndIo;
+    this.requests++;
+    this.send(bio, sector, cpu);
+    return 0;
   }
 
   /** Makes what was written durable (blkdev_issue_flush). Results as `submit`, never a task. Any context. */
@@ -159,6 +179,41 @@ export class DirectIo {
     return this.pool.live;
   }
 
+  /** One bio takes the whole request. Everything else is for `begin`, also what is refused. */
+  private fitsBio(address: number, bytes: number, sector: number): boolean {
+    const disk = this.disk;
+    const offset = address & OFFSET_MASK;
+    return (
+      bytes > 0 &&
+      bytes <= disk.maxBioBytes &&
+      offset + bytes <= this.bioSpan &&
+      ((bytes | (sector << 9)) & this.blockMask) === 0 &&
+      (offset & this.addressMask) === 0 &&
+      address >= 0 &&
+      sector >= 0 &&
+      sector + (bytes >>> 9) <= disk.capacitySectors &&
+      !disk.gone
+    );
+  }
+
+  /** The buffer of a request for one bio was not there at once, or is bad somewhere: goes on with a slot. */
+  private submitPart(
+    bio: Bio,
+    added: MaySleep,
+    address: number,
+    bytes: number,
+    sector: number,
+    cpu: number,
+    token: number,
+  ): MaySleep {
+    const slot = this.takeSlot(token, 0);
+    if (typeof added !== 'number') return this.pumpLater(slot, bio, added, address, bytes, sector, cpu);
+    if (added < 0) return this.refusedBuffer(slot, bio, added, bytes);
+    const op = bio.op;
+    this.start(slot, bio, sector, cpu);
+    return this.pump(slot, op, address + added, bytes - added, sector + added / 512, cpu);
+  }
+
   private begin(
     op: number,
     address: number,
@@ -171,7 +226,7 @@ export class DirectIo {
     if (this.disk.gone) return -ENODEV;
     if (!(bytes >= 0 && sector >= 0 && address >= 0)) return -EINVAL;
     // blkdev_dio_invalid. Only low bits decide: those of an int32 are cheaper than those of a large double.
-    const offset = address - Math.floor(address / PAGE) * PAGE;
+    const offset = address & OFFSET_MASK;
     if (((bytes | (sector << 9)) & this.blockMask) !== 0 || (offset & this.addressMask) !== 0) return -EINVAL;
     const capacity = this.disk.capacitySectors;
     let left = bytes;
@@ -223,13 +278,18 @@ export class DirectIo {
     return typeof rest === 'number' ? rest : yield* rest;
   }
 
+  /** Sends a bio as part of a request. */
   private start(slot: number, bio: Bio, sector: number, cpu: number): void {
-    bio.sector = sector;
-    bio.cpu = cpu;
     bio.privateData = slot;
     bio.endIo = this.endIo;
     this.references[slot]++;
     this.bytesTaken[slot] += bio.bytes;
+    this.send(bio, sector, cpu);
+  }
+
+  private send(bio: Bio, sector: number, cpu: number): void {
+    bio.sector = sector;
+    bio.cpu = cpu;
     if (bio.op === OP_READ) bioSetPagesDirty(bio, this.memory);
     else bio.flags = SYNC;
     submitBio(this.disk, bio);
@@ -290,17 +350,32 @@ export class DirectIo {
     submitBio(this.disk, bio);
   }
 
-  /** endIo of every bio here: the pages go back (B-07, B-09), the first error counts, the last one ends the request. */
+  /** endIo of a bio that is a whole request: its pages go back, the request is done. */
+  private wholeEnded(bio: Bio): void {
+    const token = bio.privateData;
+    const status = bio.status;
+    const result = status === 0 ? bio.bytes : blkStatusToErrno(status);
+    this.giveBack(bio);
+    this.requests--;
+    this.onDone(token, result);
+  }
+
+  /** endIo of the other bios: the pages go back, the first error counts, the last one ends the request. */
   private bioEnded(bio: Bio): void {
     const slot = bio.privateData;
     if (bio.status !== 0 && this.errors[slot] === 0) this.errors[slot] = blkStatusToErrno(bio.status);
+    this.giveBack(bio);
+    this.drop(slot);
+  }
+
+  /** The pages of an ended bio go back (B-07, B-09), and so does the bio. */
+  private giveBack(bio: Bio): void {
     if (bio.op === OP_READ) {
       bioCheckPagesDirty(bio, this.memory);
     } else {
       bioPutPages(bio, this.memory);
       this.pool.free(bio);
     }
-    this.drop(slot);
   }
 
   /** Drops one reference of a request; with the last it is done. */

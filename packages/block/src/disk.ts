@@ -30,6 +30,10 @@ export abstract class Disk {
   inFlight = 0;
   /** The world of the bios seen last; null before the first. Kept by submitBio. */
   world: World | null = null;
+  /** The limits that every submission looks at, where they are read fastest. */
+  readonly blockMask: number;
+  readonly maxBioBytes: number;
+  readonly maxBioPages: number;
   private idle: WaitQueue | null = null;
 
   /** @param name without a path, "nvme0n1" @param capacitySectors in units of 512 bytes */
@@ -37,7 +41,11 @@ export abstract class Disk {
     readonly name: string,
     readonly capacitySectors: number,
     readonly limits: QueueLimits,
-  ) {}
+  ) {
+    this.blockMask = limits.logicalBlockBytes - 1;
+    this.maxBioBytes = limits.maxBytes;
+    this.maxBioPages = limits.maxPages;
+  }
 
   /**
    * Takes a bio that passed the checks of submitBio (ops->submit_bio). Any context; must not sleep. The driver owes one

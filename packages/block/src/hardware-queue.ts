@@ -28,14 +28,8 @@ export class HardwareQueue {
   private head = 0;
   private queued = 0;
 
-  /**
-   * @param depth number of tags; tags are 0 to depth - 1
-   * @param start for `submit`, `complete` and `startWaiting` only: gives a bio to the device under a tag
-   */
-  constructor(
-    readonly depth: number,
-    private readonly start?: (bio: Bio, tag: number) => undefined,
-  ) {
+  /** @param depth number of tags; tags are 0 to depth - 1 */
+  constructor(readonly depth: number) {
     this.freeTags = new Int32Array(depth);
     this.freeCount = depth;
     // The lowest tag comes first, and the tag freed last is used next.
@@ -105,26 +99,6 @@ export class HardwareQueue {
   /** Bios that wait for a tag. */
   get waiting(): number {
     return this.queued;
-  }
-
-  /** The older form of `take`: starts the bio when it gets a tag. Any context. */
-  submit(bio: Bio): void {
-    const tag = this.take(bio);
-    if (tag >= 0) this.start?.(bio, tag);
-  }
-
-  /** The older form of `release`: returns the bio of the tag, and starts the one that waits. Any context. */
-  complete(tag: number): Bio {
-    const bio = this.bioOf(tag);
-    if (bio === null) this.notInUse(tag);
-    const next = this.release(tag);
-    if (next !== null) this.submit(next);
-    return bio;
-  }
-
-  /** Starts waiting bios as long as there are tags. Any context. */
-  startWaiting(): void {
-    for (let bio = this.nextWaiting(); bio !== null; bio = this.nextWaiting()) this.submit(bio);
   }
 
   private takeInLine(bio: Bio): number {

@@ -22,6 +22,8 @@ const SUBMITTED = BioState.submitted;
 const ENDED = BioState.ended;
 const OP_READ = BioOp.read;
 const OP_WRITE = BioOp.write;
+/** Bytes up to here are an int32, which a shift turns into sectors. */
+const INT_MAX = 0x7fffffff;
 
 /**
  * Gives a bio to a disk. Any context. `endIo` is called once, perhaps before this returns. Throws BIO_INVALID when the bio
@@ -31,17 +33,16 @@ export function submitBio(disk: Disk, bio: Bio): void {
   if (bio.state !== FILLING) notFilling(bio);
   const owner = bio.owner;
   const world = owner.memory.world;
-  const limits = disk.limits;
   const bytes = bio.bytes;
   if (bio.op === OP_READ || bio.op === OP_WRITE) {
-    if (bytes > limits.maxBytes || bio.pageCount > limits.maxPages) beyondLimits(disk, bio);
+    if (bytes > disk.maxBioBytes || bio.pageCount > disk.maxBioPages) beyondLimits(disk, bio);
   }
   // Low bits of a double: exact, whatever is above them.
-  if ((bytes & (limits.logicalBlockBytes - 1)) !== 0) beyondLimits(disk, bio);
+  if ((bytes & disk.blockMask) !== 0) beyondLimits(disk, bio);
   bio.disk = disk;
   bio.state = SUBMITTED;
   bio.submittedNs = world.now;
-  disk.world = world;
+  if (disk.world !== world) disk.world = world;
   disk.inFlight++;
   if (owner.onSubmit.on) owner.onSubmit.emit(bio.id, bio.op, bio.sector, bytes / 512);
   if (owner.withSites) bio.submitSite = callSite();
@@ -49,7 +50,8 @@ export function submitBio(disk: Disk, bio: Bio): void {
     owner.endLater(bio, BlkStatus.offline);
     return;
   }
-  if (!(bio.sector >= 0 && bio.sector + bytes / 512 <= disk.capacitySectors)) {
+  const sectors = bytes <= INT_MAX ? bytes >>> 9 : bytes / 512;
+  if (!(bio.sector >= 0 && bio.sector + sectors <= disk.capacitySectors)) {
     owner.endLater(bio, BlkStatus.ioerr);
     return;
   }

@@ -12,6 +12,8 @@ import type { Bio } from './bio';
 
 /** Imported bindings are getters once compiled; the hot functions read constants of the module. */
 const PAGE = PAGE_SIZE;
+const OFFSET_MASK = PAGE - 1;
+const PAGE_BITS = 12;
 const WRITE = FOLL_WRITE;
 const OP_READ = BioOp.read;
 const PIN = BioPages.pin;
@@ -33,13 +35,12 @@ export function bioAddUserPages(
   blockBytes: number,
   owner: number,
 ): MaySleep {
-  const offset = address - Math.floor(address / PAGE) * PAGE;
+  const offset = address & OFFSET_MASK;
   const room = bio.maxPages * PAGE - offset;
   const wanted = bytes <= room ? bytes : room - (room & (blockBytes - 1));
-  const n = offset + wanted <= PAGE ? 1 : Math.ceil((offset + wanted) / PAGE);
+  const n = (offset + wanted + OFFSET_MASK) >>> PAGE_BITS;
   const flags = bio.op === OP_READ ? WRITE : 0;
-  const start = address - offset;
-  const pinned = memory.gup.pinUserPagesFast(mm, start, n, flags, bio.pages as PinnedPages, 0, owner);
+  const pinned = memory.gup.pinUserPagesFast(mm, address, n, flags, bio.pages as PinnedPages, 0, owner);
   if (pinned === n) {
     bio.pageKind = PIN;
     bio.pageCount = n;

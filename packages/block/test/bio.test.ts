@@ -80,6 +80,22 @@ describe('a bio', () => {
     expect(ids.size).toBe(200);
   });
 
+  it('has an id that stays a positive int32 however many were there, and differs from those of late', () => {
+    const { memory } = bench({}, 'counts');
+    const pool = new BioPool(memory, 1);
+    const held = pool.alloc();
+    let last = held.id;
+    let odd = 0;
+    for (let i = 0; i < 2_100_000; i++) {
+      const bio = pool.alloc();
+      if (bio.id === last || bio.id !== (bio.id | 0) || bio.id <= 0) odd++;
+      last = bio.id;
+      pool.free(bio);
+    }
+    expect(odd).toBe(0);
+    expect(pool.live).toBe(1);
+  });
+
   it('comes from its pool as new, whatever it was used for', () => {
     const { memory } = bench({}, 'counts');
     const pool = new BioPool(memory, 4);

@@ -149,22 +149,4 @@ describe('a hardware queue', () => {
     expect(ended).toEqual(['1:16', '2:16']);
     expect(queue.waiting).toBe(2);
   });
-
-  it('starts bios itself for a driver that gave it a start function', () => {
-    const { bioOf } = queueOf(1);
-    const started: number[] = [];
-    const queue = new HardwareQueue(1, (bio) => {
-      started.push(bio.privateData);
-      return undefined;
-    });
-    const bios = [bioOf(0), bioOf(1), bioOf(2)];
-    for (const bio of bios) queue.submit(bio);
-    expect(queue.complete(0)).toBe(bios[0]);
-    expect(started).toEqual([0, 1]);
-    queue.drainStarted(BlkStatus.ioerr);
-    queue.startWaiting();
-    expect(started).toEqual([0, 1, 2]);
-    bioEndIo(queue.complete(0), BlkStatus.ok);
-    expect(() => queue.complete(0)).toThrow(/BIO_INVALID/);
-  });
 });

@@ -13,14 +13,9 @@ import { machineCommand } from './commands/machine';
 import { runWorkloadsCommand } from './commands/run';
 import { showcaseCommand } from './commands/showcase';
 import { ExitCode } from './exit-codes';
+import type { Invocation } from './invocation';
 import type { Terminal } from './terminal';
 import { readVersion } from './version';
-
-/** What a subcommand is given: where to write, and where to leave its exit code (`done` unless it says otherwise). */
-export interface Invocation {
-  readonly terminal: Terminal;
-  exitCode: number;
-}
 
 const SUBCOMMANDS = [
   runWorkloadsCommand,

@@ -352,7 +352,7 @@ export class DmaDomain implements DomainFacts {
     if (offset + words * 4 > PAGE || (offset & 3) !== 0) this.badWords(iova, words);
     const source = this.words.wordsOf(frame);
     const first = firstWordOf(frame) + (offset >>> 2);
-    for (let i = 0; i < words; i++) into[at + i] = source[first + i];
+    copyWords(source, first, into, at, words);
     if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), words * 4, 0);
     return 0;
   }
@@ -369,7 +369,7 @@ export class DmaDomain implements DomainFacts {
     if (offset + words * 4 > PAGE || (offset & 3) !== 0) this.badWords(iova, words);
     const target = this.words.wordsOf(frame);
     const first = firstWordOf(frame) + (offset >>> 2);
-    for (let i = 0; i < words; i++) target[first + i] = from[at + i];
+    copyWords(from, at, target, first, words);
     if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), words * 4, 1);
     return 0;
   }
@@ -686,4 +686,16 @@ export class DmaDomain implements DomainFacts {
       hint: 'read() and write() for bytes',
     });
   }
+}
+
+/** Copies words, four at a time: descriptors are too short for `set`, which needs a subarray. */
+function copyWords(from: Int32Array, fromAt: number, to: Int32Array, toAt: number, words: number): void {
+  let i = 0;
+  for (; i + 4 <= words; i += 4) {
+    to[toAt + i] = from[fromAt + i];
+    to[toAt + i + 1] = from[fromAt + i + 1];
+    to[toAt + i + 2] = from[fromAt + i + 2];
+    to[toAt + i + 3] = from[fromAt + i + 3];
+  }
+  for (; i < words; i++) to[toAt + i] = from[fromAt + i];
 }

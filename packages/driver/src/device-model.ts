@@ -27,6 +27,8 @@ export abstract class DeviceModel<C = unknown> {
   /** True once the hardware has been pulled out. */
   protected gone = false;
   private slot!: Slot;
+  /** What events run code of the model. */
+  private readonly handlers: number[] = [];
 
   private world!: World;
   private domain!: DmaDomain;
@@ -54,6 +56,7 @@ export abstract class DeviceModel<C = unknown> {
   /** The hardware is pulled out. Overrides call `super.unplug()`. */
   unplug(): void {
     this.gone = true;
+    for (const id of this.handlers) this.world.retireHandler(id);
   }
 
   /** By the bus, once. */
@@ -111,9 +114,10 @@ export abstract class DeviceModel<C = unknown> {
 
   /** At power-on: registers what `schedule` can start. Runs in device context, and never after `unplug`. */
   protected handler(name: string, run: (arg: number) => undefined): number {
-    return this.world.handler(`${this.slot.path} ${name}`, Context.device, (arg) => {
-      if (!this.gone) run(arg);
-    });
+    const id = this.world.handler(`${this.slot.path} ${name}`, Context.device, run);
+    this.handlers.push(id);
+    if (this.gone) this.world.retireHandler(id);
+    return id;
   }
 
   /** Starts a registered handler after `ns` nanoseconds. Hot form: no closure. `arg` is an int32. Returns the event. */

@@ -285,6 +285,18 @@ describe('removal', () => {
 });
 
 describe('surprise removal', () => {
+  it('stops the handlers of the hardware, what is scheduled already too', () => {
+    const bed = testDevice(Recorder, { hardware: Widget });
+    bed.hardware.tickAfter(10, 1);
+    bed.hardware.tickAfter(1000, 2);
+    bed.advance(20);
+    bed.unplug();
+    bed.hardware.tickAfter(10, 3);
+    bed.advance(5000);
+    expect(bed.hardware.ticks).toEqual([1]);
+    bed.close();
+  });
+
   it('makes the device unreachable before remove runs', () => {
     const bed = testDevice(UserOfAll, { hardware: Widget });
     const before = bed.hardware.seen.length;

@@ -14,10 +14,15 @@ export class Widget extends DeviceModel<z.output<typeof Settings>> {
   readonly seen: number[] = [];
   eventsRun = 0;
   powerOns = 0;
+  readonly ticks: number[] = [];
+  private tick = 0;
 
   override powerOn(): void {
     this.powerOns++;
     this.registers.fill(0);
+    this.tick = this.handler('tick', (count) => {
+      this.ticks.push(count);
+    });
   }
 
   override mmioRead(_bar: number, offset: number): number {
@@ -32,6 +37,11 @@ export class Widget extends DeviceModel<z.output<typeof Settings>> {
       this.after(this.config.delayNs, () => {
         this.move(value);
       });
+  }
+
+  /** For tests: a registered handler runs after `ns`, with `count`. */
+  tickAfter(ns: number, count: number): void {
+    this.schedule(ns, this.tick, count);
   }
 
   /** For tests: an interrupt that no driver asked for. */

@@ -73,15 +73,13 @@ class RamDisk extends Disk {
   }
 
   override queueBio(bio: Bio): undefined {
-    this.owner.queue.submit(bio);
+    this.owner.submit(bio);
   }
 }
 
 @driver({ name: 'ram-disk', api: 1, match: [{ vendor: 0x1234, device: 0x0002 }], config: Config })
 export class RamDiskDriver extends Driver<typeof Config> {
-  readonly queue = new HardwareQueue(1, (bio) => {
-    this.start(bio);
-  });
+  private readonly queue = new HardwareQueue(1);
 
   constructor(
     private readonly dma: DmaMapper,
@@ -116,6 +114,10 @@ export class RamDiskDriver extends Driver<typeof Config> {
     );
   }
 
+  submit(bio: Bio): void {
+    if (this.queue.take(bio) >= 0) this.start(bio);
+  }
+
   private start(bio: Bio): void {
     const direction = bio.op === BioOp.read ? DmaDirection.fromDevice : DmaDirection.toDevice;
     bio.iova =
@@ -127,8 +129,10 @@ export class RamDiskDriver extends Driver<typeof Config> {
   }
 
   private complete(status: number): void {
-    if (this.queue.bioOf(0) === null) return;
-    const bio = this.queue.complete(0);
+    const bio = this.queue.bioOf(0);
+    if (bio === null) return;
+    const next = this.queue.release(0);
+    if (next !== null) this.submit(next);
     const direction = bio.op === BioOp.read ? DmaDirection.fromDevice : DmaDirection.toDevice;
     if (bio.pageCount > 0) this.dma.unmapPages(bio.iova, bio.bytes, direction);
     bioEndIo(bio, status);

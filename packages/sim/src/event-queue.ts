@@ -151,7 +151,6 @@ export class EventQueue {
     this.wheelMode = false;
     const wheel = this.wheel;
     for (let slot = wheel.take(Infinity); slot >= 0; slot = wheel.take(Infinity)) this.list.add(wheel.nowNs, slot);
-    this.cancelled -= this.list.sweep();
   }
 
   private refuse(timeNs: number, handler: number): never {

@@ -9,6 +9,7 @@ import { ChoiceSource } from './choices';
 import type { ForcedChoice } from './choices';
 import { Context, ContextStack } from './context';
 import { PincushionError } from './errors';
+import { DeferredRing } from './deferred';
 import { EventQueue } from './event-queue';
 import { FaultSites } from './fault-sites';
 import { Findings } from './findings';
@@ -46,6 +47,9 @@ export type RunResult = 'idle' | 'limit' | 'stopped';
 
 type EventHandler = (arg: number) => undefined;
 
+/** An imported binding is a getter once compiled; the loop reads a constant of the module. */
+const TASK = Context.task;
+
 export class World {
   /** Present virtual time in nanoseconds. Read only outside of this package. */
   now = 0;
@@ -62,6 +66,7 @@ export class World {
   readonly work: WorkQueue;
 
   private readonly queue = new EventQueue();
+  private readonly deferred = new DeferredRing();
   private readonly scheduler: Scheduler;
   private readonly handlerRuns: EventHandler[] = [];
   private readonly handlerContexts: Context[] = [];
@@ -129,6 +134,20 @@ export class World {
     const place = this.closuresFree.pop() ?? this.closures.length;
     this.closures[place] = run;
     return this.schedule(delayNs, this.afterHandlers[context], place);
+  }
+
+  /**
+   * Runs a handler as soon as what runs now has ended: at the same time, before any thread or event, in the order of the
+   * calls. For what an interrupt leaves to a softirq or to the program it completes for. Any context.
+   */
+  defer(handler: number, arg: number): void {
+    if (!(handler >= 0 && handler < this.handlerRuns.length)) this.refuseSchedule(0, handler);
+    this.deferred.add(handler, arg);
+  }
+
+  /** From now on events of this handler do nothing, also those that are pending: its device is gone. Any context. */
+  retireHandler(handler: number): void {
+    this.handlerRuns[handler] = () => undefined;
   }
 
   // --- threads ------------------------------------------------------------------------------------------------------
@@ -323,36 +342,45 @@ export class World {
     for (const thread of this.scheduler.failed.splice(0)) {
       if (!thread.observed) this.reportFailure(thread);
     }
-    if (this.queue.size === 0 && this.scheduler.runnable === 0) this.reportStuck();
+    if (this.queue.size === 0 && this.deferred.empty && this.scheduler.runnable === 0) this.reportStuck();
     for (const check of [...this.checks]) check();
   }
 
   // --- private ------------------------------------------------------------------------------------------------------
 
   private pump(untilNs: number, eventsMax: number, until: (() => boolean) | null, awaited: Thread | null): RunResult {
-    const { queue, contexts, scheduler, handlerRuns, handlerContexts } = this;
+    const { queue, deferred, contexts, scheduler, handlerRuns, handlerContexts } = this;
     let budget = eventsMax;
     for (;;) {
-      if (this.stopping || awaited?.ended === true || (until !== null && until())) return 'stopped';
-      if (scheduler.runnable > 0) {
+      if (this.stopping || (awaited !== null && awaited.ended) || (until !== null && until())) return 'stopped';
+      let handler: number;
+      let arg: number;
+      if (!deferred.empty) {
+        if (budget <= 0) return 'limit';
+        deferred.take();
+        handler = deferred.handler;
+        arg = deferred.arg;
+      } else if (scheduler.runnable > 0) {
         if (budget-- <= 0) return 'limit';
         scheduler.step();
         continue;
-      }
-      if (budget <= 0) return queue.size === 0 ? 'idle' : 'limit';
-      if (!queue.popUntil(untilNs)) {
-        if (untilNs !== Infinity && untilNs > this.now) this.now = untilNs;
-        return queue.size === 0 ? 'idle' : 'limit';
+      } else {
+        if (budget <= 0) return queue.size === 0 ? 'idle' : 'limit';
+        if (!queue.popUntil(untilNs)) {
+          if (untilNs !== Infinity && untilNs > this.now) this.now = untilNs;
+          return queue.size === 0 ? 'idle' : 'limit';
+        }
+        this.now = queue.now;
+        handler = queue.handlerId;
+        arg = queue.arg;
       }
       budget--;
       this.events++;
-      this.now = queue.now;
-      const handler = queue.handlerId;
       // Written out instead of enter and leave: one event, one context, and `end` repairs it after an exception.
       contexts.current = handlerContexts[handler];
       contexts.depth = 1;
-      handlerRuns[handler](queue.arg);
-      contexts.current = Context.task;
+      handlerRuns[handler](arg);
+      contexts.current = TASK;
       contexts.depth = 0;
     }
   }

@@ -125,3 +125,52 @@ describe('Timer', () => {
     expect([ticks, world.now]).toEqual([3, 300]);
   });
 });
+
+describe('what is deferred', () => {
+  it('runs when what runs now has ended, at the same time, before threads and events, in order', () => {
+    const world = new World();
+    const seen: string[] = [];
+    const note = world.handler('note', Context.task, (arg) => {
+      seen.push(`deferred ${arg} at ${world.now}, may sleep: ${world.contexts.current === Context.task}`);
+      return undefined;
+    });
+    world.after(5, Context.hardirq, () => {
+      world.after(0, Context.device, () => {
+        seen.push('event');
+        return undefined;
+      });
+      world.defer(note, 1);
+      world.defer(note, 2);
+      seen.push('interrupt');
+      return undefined;
+    });
+    world.run();
+    expect(seen).toEqual([
+      'interrupt',
+      'deferred 1 at 5, may sleep: true',
+      'deferred 2 at 5, may sleep: true',
+      'event',
+    ]);
+  });
+
+  it('is kept in order however much it is', () => {
+    const world = new World();
+    const seen: number[] = [];
+    let next = 0;
+    const run = world.handler('run', Context.softirq, (arg) => {
+      seen.push(arg);
+      for (let i = 0; i < 3 && next < 1000; i++) world.defer(run, next++);
+      return undefined;
+    });
+    world.defer(run, next++);
+    expect(world.run({ events: 10 })).toBe('limit');
+    world.run();
+    expect(seen).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+  });
+
+  it('refuses a handler that was never registered', () => {
+    expect(() => {
+      new World().defer(999, 0);
+    }).toThrow(/SCHEDULE_INVALID/);
+  });
+});

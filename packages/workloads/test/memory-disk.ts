@@ -116,6 +116,7 @@ const Config = z.strictObject({ keepMapped: z.boolean().default(false) });
 
 @driver({ name: 'memory-disk', api: 1, match: [{ vendor: 0x1af4, device: 0x7777 }], config: Config })
 class MemoryDiskDriver extends Driver<typeof Config> {
+  private readonly queue = new HardwareQueue(TAGS);
   private interrupt!: Interrupt;
 
   constructor(
@@ -128,21 +129,22 @@ class MemoryDiskDriver extends Driver<typeof Config> {
   }
 
   override *probe(): Task {
-    const queue = new HardwareQueue(TAGS, (bio, tag) => {
-      this.start(bio, tag);
-      return undefined;
-    });
     this.interrupt = this.own(
       this.interrupts.request(0, 'memory-disk', () => {
-        this.reap(queue);
+        this.reap();
         return undefined;
       }),
     );
-    this.own(this.disks.register(new MemoryDisk(`${this.device.name}n1`, this.registers.read32(REG.sectors), queue)));
+    this.own(this.disks.register(new MemoryDisk(`${this.device.name}n1`, this.registers.read32(REG.sectors), this)));
   }
 
   override *remove(): Task {
     this.interrupt.mask();
+  }
+
+  submit(bio: Bio): void {
+    const tag = this.queue.take(bio);
+    if (tag >= 0) this.start(bio, tag);
   }
 
   private start(bio: Bio, tag: number): void {
@@ -156,9 +158,13 @@ class MemoryDiskDriver extends Driver<typeof Config> {
     this.registers.write32(REG.op, bio.op);
   }
 
-  private reap(queue: HardwareQueue): void {
+  private reap(): void {
     for (let done = this.registers.read32(REG.done); done !== 0; done = this.registers.read32(REG.done)) {
-      const bio = queue.complete(Math.floor(done / 256) - 1);
+      const tag = Math.floor(done / 256) - 1;
+      const bio = this.queue.bioOf(tag);
+      const next = this.queue.release(tag);
+      if (next !== null) this.submit(next);
+      if (bio === null) continue;
       const direction = bio.op === BioOp.read ? DmaDirection.fromDevice : DmaDirection.toDevice;
       const mapped = bio.op === BioOp.read || bio.op === BioOp.write;
       if (mapped && !this.config.keepMapped) this.dma.unmapPages(bio.iova, bio.bytes, direction);
@@ -171,13 +177,13 @@ class MemoryDisk extends Disk {
   constructor(
     name: string,
     sectors: number,
-    private readonly queue: HardwareQueue,
+    private readonly owner: MemoryDiskDriver,
   ) {
     super(name, sectors, { logicalBlockBytes: 512, maxBytes: 65536, maxPages: 17 });
   }
 
   override queueBio(bio: Bio): undefined {
-    this.queue.submit(bio);
+    this.owner.submit(bio);
     return undefined;
   }
 }

@@ -59,7 +59,7 @@ class Reader {
       if (result !== BLOCK_BYTES) this.failed++;
       if (this.left === 0) return undefined;
       this.left--;
-      this.world.schedule(0, this.again, slot);
+      this.world.defer(this.again, slot);
       return undefined;
     };
     // Completion runs in an interrupt; the next I/O is the program's, in task context.

@@ -10,7 +10,7 @@ import type { BenchReport } from '../bench/report';
 import { describeHost, ResultTable } from '../bench/report';
 import { ExitCode } from '../exit-codes';
 import { wholeNumber } from '../option-values';
-import type { Invocation } from '../program';
+import type { Invocation } from '../invocation';
 import { PLAIN_TABLE } from '../table-style';
 import type { Colours } from '../terminal';
 import { unknownWord } from '../unknown-word';

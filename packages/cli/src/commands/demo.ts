@@ -1,6 +1,6 @@
 /** `pincushion demo [NAME]`: the acts of the showcase, one at a time. */
 import type { Command } from 'commander';
-import type { Invocation } from '../program';
+import type { Invocation } from '../invocation';
 import { acts } from '../showcase/acts';
 import { unknownWord } from '../unknown-word';
 import { perform } from './showcase';

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { ErrorCode } from '@pincushion/sim';
 import { ERROR_CODES } from '@pincushion/sim';
-import type { Invocation } from '../program';
+import type { Invocation } from '../invocation';
 import { unknownWord } from '../unknown-word';
 
 const MANUAL = resolve(__dirname, '../../../../docs/reference/errors.md');

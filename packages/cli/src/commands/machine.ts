@@ -4,7 +4,7 @@ import { Machine, machineJsonSchema } from '@pincushion/machine';
 import { World } from '@pincushion/sim';
 import { NodeHostFiles } from '../host-files';
 import { describeMachine } from '../machine-file';
-import type { Invocation } from '../program';
+import type { Invocation } from '../invocation';
 
 export function machineCommand(program: Command, { terminal }: Invocation): void {
   const machine = program.command('machine').summary('show machines and what a machine file may say');

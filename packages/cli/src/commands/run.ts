@@ -10,16 +10,15 @@ import type { Machine } from '@pincushion/machine';
 import type { LedgerMode } from '@pincushion/mm';
 import { formatBytes, formatNs, UsageError } from '@pincushion/sim';
 import type { ReportStyle, RunProgress, RunReport, Workload } from '@pincushion/workloads';
-import { mergeReports, moduleWorkload, readWorkload, renderReport, workloadKind } from '@pincushion/workloads';
+import { mergeReports, renderReport } from '@pincushion/workloads';
 import { EXAMPLE_JOB, EXAMPLE_TRACES } from '../clone-examples';
 import { ExitCode } from '../exit-codes';
 import { Interruption } from '../interruption';
-import { loadModule } from '../load-module';
+import type { Invocation } from '../invocation';
 import type { DescribedMachine } from '../machine-file';
 import { describeMachine } from '../machine-file';
+import { openWorkload } from '../open-workload';
 import { wholeNumber } from '../option-values';
-import type { Invocation } from '../program';
-import { readUserFile } from '../read-file';
 import type { Colours, Terminal } from '../terminal';
 import { TraceRecording } from '../trace-recording';
 import type { SessionListener, SessionOptions } from '../workload-session';
@@ -103,11 +102,6 @@ async function runAll(
     if (interruption.requested) break;
   }
   return reports;
-}
-
-export function openWorkload(file: string, options: { readonly strict?: true } = {}): Workload {
-  if (workloadKind(file) === 'module') return moduleWorkload(file, loadModule(file, 'workload module'));
-  return readWorkload(file, readUserFile(file, 'workload'), { strict: options.strict ?? false });
 }
 
 async function runOne(

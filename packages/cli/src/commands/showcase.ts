@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { EXAMPLE_JOB } from '../clone-examples';
 import { ExitCode } from '../exit-codes';
 import { Interruption } from '../interruption';
-import type { Invocation } from '../program';
+import type { Invocation } from '../invocation';
 import type { Act } from '../showcase/act';
 import { acts } from '../showcase/acts';
 import type { Colours } from '../terminal';

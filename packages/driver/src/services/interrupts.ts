@@ -76,20 +76,31 @@ export class InterruptController {
 
   /** Any context; hot. */
   deliver(line: Line): void {
-    if (line.handler === null || line.masked) {
-      line.pending = line.handler !== null;
+    const { handler, cpu } = line;
+    if (handler === null || line.masked || this.busy[cpu] !== 0 || this.contexts.current === HARDIRQ) {
+      this.deliverInto(line);
       return;
     }
-    const cpu = line.cpu;
-    const contexts = this.contexts;
-    if (this.busy[cpu] !== 0) {
+    this.run(line, handler, cpu);
+    if (this.held !== 0) this.runWaiting(cpu);
+  }
+
+  /** Where a handler may not run at once, or a hardirq runs somewhere. */
+  private deliverInto(line: Line): void {
+    const { handler, cpu } = line;
+    const { contexts } = this;
+    if (handler === null) {
+      line.pending = false;
+    } else if (line.masked) {
+      line.pending = true;
+    } else if (this.busy[cpu] !== 0) {
       this.hold(line);
-    } else if (contexts.current === HARDIRQ && contexts.cpu === cpu) {
+    } else if (contexts.cpu === cpu) {
       // A hardirq that this controller did not deliver: there is no end to hook into, so the queue runs it next.
       this.hold(line);
       this.world.schedule(0, this.later, cpu);
     } else {
-      this.run(line, line.handler, cpu);
+      this.run(line, handler, cpu);
       if (this.held !== 0) this.runWaiting(cpu);
     }
   }

@@ -19,7 +19,6 @@ import {
   QUEUE_INTERRUPTS,
   RETAIN_ASYNC_EVENT,
 } from '../spec/opcodes';
-import { SQE_WORDS } from '../spec/registers';
 import { NvmeStatus } from '../spec/status';
 import type { AsyncEvents } from './async-events';
 import type { BusMaster } from './bus-master';
@@ -80,7 +79,7 @@ export class AdminCommands {
 
   execute(slot: number): number {
     const { words } = this.slots;
-    const at = slot * SQE_WORDS;
+    const at = this.slots.at(slot);
     switch (words[at] & 0xff) {
       case AdminOpcode.deleteSq:
         return flagsOf(words, at) || this.deleteSq(words[at + 10] & 0xffff);
@@ -162,11 +161,11 @@ export class AdminCommands {
   /** Dword 0 of the completion: bit 0 set when the command was not aborted. Commands of the admin queue never are. */
   private abort(slot: number, dword10: number): number {
     const queueId = dword10 & 0xffff;
-    this.slots.result[slot] = 1;
+    this.slots.setResult(slot, 1);
     const exists = queueId <= this.config.queuePairs && this.unit.submissionQueues[queueId] !== null;
     if (!exists) return NvmeStatus.invalidField;
     if (queueId !== 0 && this.unit.abortCommand(queueId, dword10 >>> 16, NvmeStatus.abortRequested)) {
-      this.slots.result[slot] = 0;
+      this.slots.setResult(slot, 0);
     }
     return NvmeStatus.success;
   }
@@ -217,7 +216,7 @@ export class AdminCommands {
     const id = words[at + 10] & 0xff;
     const select = (words[at + 10] >>> 8) & 7;
     const status = this.features.get(id, select, words[at + 1] >>> 0, words[at + 11]);
-    this.slots.result[slot] = this.features.result;
+    this.slots.setResult(slot, this.features.result);
     const data = this.features.data(id);
     if (status !== NvmeStatus.success || data === null) return status;
     return this.toHost(words, at, data, featureDataBytes(id));
@@ -227,7 +226,7 @@ export class AdminCommands {
     const id = words[at + 10] & 0xff;
     const queuesExist = this.unit.completionQueues.some((queue) => queue !== null && queue.id !== 0);
     const status = this.features.set(id, words[at + 10], words[at + 1] >>> 0, words[at + 11], queuesExist);
-    this.slots.result[slot] = this.features.result;
+    this.slots.setResult(slot, this.features.result);
     const data = this.features.data(id);
     if (status !== NvmeStatus.success || data === null) return status;
     return this.fromHost(words, at, data, featureDataBytes(id));

@@ -1,8 +1,15 @@
 /**
  * The commands inside the controller, from fetch to completion entry.
  *
- * A slot holds the 64 bytes of the command as fetched and how far it is. Slots are numbers, their contents parallel typed
- * arrays that double when all are in use: a controller fetches whatever the host rings for.
+ * A slot holds the 64 bytes of the command as fetched and how far it is: 32 words of one typed array, which doubles when
+ * all slots are in use, as a controller fetches whatever the host rings for.
+ *
+ *   word   0 … 15    the command
+ *          16        submission queue it came from
+ *          17        state
+ *          18        status found at the fetch, or to be posted
+ *          19        dword 0 of the completion
+ *          20        next slot in a list of waiting completions; -1 ends it
  *
  *   free -> busy -> (event fires) -> free            the usual way
  *           busy -> aborted -> (event fires) -> free  completed or dropped early; its event is still on its way
@@ -11,28 +18,25 @@
  *
  * A slot is given back only when nothing on the event queue names it any more: events are never taken back.
  */
-import { SQE_WORDS } from '../spec/registers';
-
 const SLOT_FREE = 0;
 export const SLOT_BUSY = 1;
 export const SLOT_ABORTED = 2;
 export const SLOT_HELD = 3;
 export const SLOT_POSTING = 4;
 
+/** log2 of the words of a slot. */
+const SHIFT = 5;
+const QUEUE = 16;
+const STATE = 17;
+const STATUS = 18;
+const RESULT = 19;
+const NEXT = 20;
+
 const SLOTS_FIRST = 256;
 
 export class CommandSlots {
-  /** The command dwords: slot `s` has `words[16 s … 16 s + 15]`. */
-  words = new Int32Array(SLOTS_FIRST * SQE_WORDS);
-  /** Submission queue a command came from. */
-  queueId = new Int32Array(SLOTS_FIRST);
-  state = new Uint8Array(SLOTS_FIRST);
-  /** Status found at the fetch, or to be posted. */
-  status = new Int32Array(SLOTS_FIRST);
-  /** Dword 0 of the completion. */
-  result = new Int32Array(SLOTS_FIRST);
-  /** Next slot in a list of waiting completions; -1 ends it. */
-  next = new Int32Array(SLOTS_FIRST);
+  /** The words of all slots: the command of slot `s` begins at `at(s)`. */
+  words = new Int32Array(SLOTS_FIRST << SHIFT);
   private free = new Int32Array(SLOTS_FIRST);
   private freeCount = 0;
   private made = 0;
@@ -40,16 +44,67 @@ export class CommandSlots {
   /** A slot in state busy. */
   alloc(queueId: number): number {
     const slot = this.freeCount > 0 ? this.free[--this.freeCount] : this.make();
-    this.queueId[slot] = queueId;
-    this.state[slot] = SLOT_BUSY;
-    this.status[slot] = 0;
-    this.result[slot] = 0;
+    const { words } = this;
+    const at = slot << SHIFT;
+    words[at + QUEUE] = queueId;
+    words[at + STATE] = SLOT_BUSY;
+    words[at + STATUS] = 0;
+    words[at + RESULT] = 0;
     return slot;
   }
 
   release(slot: number): void {
-    this.state[slot] = SLOT_FREE;
+    this.words[(slot << SHIFT) + STATE] = SLOT_FREE;
     this.free[this.freeCount++] = slot;
+  }
+
+  /** Index in `words` of the command of a slot. */
+  at(slot: number): number {
+    return slot << SHIFT;
+  }
+
+  /** Submission queue that the command came from. */
+  queueOf(slot: number): number {
+    return this.words[(slot << SHIFT) + QUEUE];
+  }
+
+  stateOf(slot: number): number {
+    return this.words[(slot << SHIFT) + STATE];
+  }
+
+  setState(slot: number, state: number): void {
+    this.words[(slot << SHIFT) + STATE] = state;
+  }
+
+  /** Status found at the fetch, or to be posted. */
+  statusOf(slot: number): number {
+    return this.words[(slot << SHIFT) + STATUS];
+  }
+
+  setStatus(slot: number, status: number): void {
+    this.words[(slot << SHIFT) + STATUS] = status;
+  }
+
+  /** Dword 0 of the completion. */
+  resultOf(slot: number): number {
+    return this.words[(slot << SHIFT) + RESULT];
+  }
+
+  setResult(slot: number, result: number): void {
+    this.words[(slot << SHIFT) + RESULT] = result;
+  }
+
+  /** Next slot in a list of waiting completions; -1 ends it. */
+  nextOf(slot: number): number {
+    return this.words[(slot << SHIFT) + NEXT];
+  }
+
+  setNext(slot: number, next: number): void {
+    this.words[(slot << SHIFT) + NEXT] = next;
+  }
+
+  cid(slot: number): number {
+    return this.words[slot << SHIFT] >>> 16;
   }
 
   /** Slots that were ever in use: all others are free. */
@@ -64,36 +119,24 @@ export class CommandSlots {
   /** The busy or held slot of a command, or -1. For Abort; looks at every slot. */
   find(queueId: number, cid: number): number {
     for (let slot = 0; slot < this.made; slot++) {
-      const live = this.state[slot] === SLOT_BUSY || this.state[slot] === SLOT_HELD;
-      if (live && this.queueId[slot] === queueId && this.cid(slot) === cid) return slot;
+      const state = this.stateOf(slot);
+      const live = state === SLOT_BUSY || state === SLOT_HELD;
+      if (live && this.queueOf(slot) === queueId && this.cid(slot) === cid) return slot;
     }
     return -1;
   }
 
-  cid(slot: number): number {
-    return this.words[slot * SQE_WORDS] >>> 16;
-  }
-
   private make(): number {
-    if (this.made === this.state.length) this.grow(2 * this.made);
+    if (this.made === this.free.length) {
+      this.words = doubled(this.words);
+      this.free = doubled(this.free);
+    }
     return this.made++;
-  }
-
-  private grow(size: number): void {
-    this.words = grown(this.words, size * SQE_WORDS);
-    this.queueId = grown(this.queueId, size);
-    this.status = grown(this.status, size);
-    this.result = grown(this.result, size);
-    this.next = grown(this.next, size);
-    this.free = grown(this.free, size);
-    const state = new Uint8Array(size);
-    state.set(this.state);
-    this.state = state;
   }
 }
 
-function grown(from: Int32Array, length: number): Int32Array<ArrayBuffer> {
-  const to = new Int32Array(length);
+function doubled(from: Int32Array): Int32Array<ArrayBuffer> {
+  const to = new Int32Array(2 * from.length);
   to.set(from);
   return to;
 }

@@ -156,14 +156,8 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Bus
   }
 
   override mmioWrite(_bar: number, offset: number, value: number, width: 1 | 2 | 4 | 8): void {
-    if (offset >= DOORBELLS) {
-      this.ringDoorbell(offset - DOORBELLS, value);
-    } else if (offset === REG_CC) {
-      this.configure(value | 0);
-    } else {
-      this.registers.write(offset, value | 0);
-      if (width === 8) this.registers.write(offset + 4, Math.floor(value / HIGH_WORD) | 0);
-    }
+    if (offset >= DOORBELLS) this.ringDoorbell(offset - DOORBELLS, value);
+    else this.writeRegister(offset, value, width);
   }
 
   // The bus, as the parts of the controller use it.
@@ -189,9 +183,9 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Bus
 
   abortQueue(queueId: number, status: number): void {
     for (let slot = 0; slot < this.slots.count; slot++) {
-      const state = this.slots.state[slot];
+      const state = this.slots.stateOf(slot);
       const live = state === BUSY || state === SLOT_HELD;
-      if (live && this.slots.queueId[slot] === queueId) this.completeEarly(slot, status);
+      if (live && this.slots.queueOf(slot) === queueId) this.completeEarly(slot, status);
     }
   }
 
@@ -205,7 +199,7 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Bus
   dropWaiting(queue: CompletionQueue): void {
     while (queue.waitingFirst >= 0) {
       const slot = queue.waitingFirst;
-      queue.waitingFirst = this.slots.next[slot];
+      queue.waitingFirst = this.slots.nextOf(slot);
       this.slots.release(slot);
     }
     queue.waitingLast = -1;
@@ -257,8 +251,8 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Bus
     this.submissionQueues.fill(null);
     this.completionQueues.fill(null);
     for (let slot = 0; slot < slots.count; slot++) {
-      if (slots.state[slot] === BUSY) slots.state[slot] = SLOT_ABORTED;
-      else if (slots.state[slot] === SLOT_HELD) slots.release(slot);
+      if (slots.stateOf(slot) === BUSY) slots.setState(slot, SLOT_ABORTED);
+      else if (slots.stateOf(slot) === SLOT_HELD) slots.release(slot);
     }
     this.events.reset();
     this.features.reset();
@@ -270,104 +264,113 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Bus
     const { slots } = this;
     this.registers.csts = (this.registers.csts & ~CSTS_RDY) | CSTS_CFS;
     for (let slot = 0; slot < slots.count; slot++) {
-      if (slots.state[slot] === BUSY) slots.state[slot] = SLOT_ABORTED;
+      if (slots.stateOf(slot) === BUSY) slots.setState(slot, SLOT_ABORTED);
     }
   }
 
+  private writeRegister(offset: number, value: number, width: number): void {
+    if (offset === REG_CC) {
+      this.configure(value | 0);
+    } else {
+      this.registers.write(offset, value | 0);
+      if (width === 8) this.registers.write(offset + 4, Math.floor(value / HIGH_WORD) | 0);
+    }
+  }
+
+  /** Doorbells stand in pairs, one for each queue id: submission tail, completion head. */
   private ringDoorbell(at: number, value: number): void {
     if ((at & 3) !== 0 || !this.registers.ready) return;
-    const id = at >>> 3;
-    if ((at & 4) === 0) {
-      const queue = id < this.submissionQueues.length ? this.submissionQueues[id] : null;
-      if (queue === null) this.badDoorbell(AsyncErrorInfo.invalidDoorbellRegister);
-      else if (value >= queue.size) this.badDoorbell(AsyncErrorInfo.invalidDoorbellValue);
-      else {
-        queue.tail = value;
-        this.fetch(queue);
-      }
+    if ((at & 4) === 0) this.ringTail(at >>> 3, value);
+    else this.ringHead(at >>> 3, value);
+  }
+
+  private ringTail(id: number, value: number): void {
+    const queue = id < this.submissionQueues.length ? this.submissionQueues[id] : null;
+    if (queue === null || value >= queue.size) {
+      this.badDoorbell(queue !== null);
     } else {
-      const queue = id < this.completionQueues.length ? this.completionQueues[id] : null;
-      if (queue === null) this.badDoorbell(AsyncErrorInfo.invalidDoorbellRegister);
-      else if (value >= queue.size) this.badDoorbell(AsyncErrorInfo.invalidDoorbellValue);
-      else {
-        queue.head = value;
-        if (queue.waitingFirst >= 0) this.schedule(0, this.drainHandler, id);
-      }
+      queue.tail = value;
+      this.fetch(queue);
+    }
+  }
+
+  private ringHead(id: number, value: number): void {
+    const queue = id < this.completionQueues.length ? this.completionQueues[id] : null;
+    if (queue === null || value >= queue.size) {
+      this.badDoorbell(queue !== null);
+    } else {
+      queue.head = value;
+      if (queue.waitingFirst >= 0) this.schedule(0, this.drainHandler, id);
     }
   }
 
   /** Not fatal: the host is told when it has left an asynchronous event request. */
-  private badDoorbell(info: number): void {
+  private badDoorbell(registerExists: boolean): void {
+    const info = registerExists ? AsyncErrorInfo.invalidDoorbellValue : AsyncErrorInfo.invalidDoorbellRegister;
     this.events.report(AsyncEventType.error, info, LogPage.errorInformation);
   }
 
   /** Takes every entry up to the tail into a slot and schedules its end. */
   private fetch(queue: SubmissionQueue): void {
     const { slots } = this;
-    while (queue.head !== queue.tail) {
-      const slot = slots.alloc(queue.id);
-      if (
-        this.dmaReadWords(queue.base + queue.head * ENTRY_BYTES, slots.words, slot * ENTRY_WORDS, ENTRY_WORDS) !== 0
-      ) {
+    const { id, size } = queue;
+    let { head } = queue;
+    while (head !== queue.tail) {
+      const slot = slots.alloc(id);
+      if (this.dmaReadWords(queue.base + head * ENTRY_BYTES, slots.words, slots.at(slot), ENTRY_WORDS) !== 0) {
         slots.release(slot);
         this.fail();
         return;
       }
-      queue.head = queue.head + 1 === queue.size ? 0 : queue.head + 1;
-      const delayNs = queue.id === 0 ? this.latency.admin() : this.io.accept(slot, this.now);
+      head = head + 1 === size ? 0 : head + 1;
+      queue.head = head;
+      const delayNs = id === 0 ? this.latency.admin() : this.io.accept(slot, this.now);
       this.schedule(delayNs, this.finishHandler, slot);
     }
   }
 
   /** The time of a command has come. */
-  private finish(slot: number): undefined {
+  private finish(slot: number): void {
     const { slots } = this;
-    if (slots.state[slot] !== BUSY) {
+    if (slots.stateOf(slot) !== BUSY) {
       slots.release(slot);
-      return;
-    }
-    let status = slots.status[slot];
-    if (slots.queueId[slot] === 0) {
-      status = this.finishAdmin(slot);
-      if (status === HELD) return;
+    } else if (slots.queueOf(slot) === 0) {
+      this.finishAdmin(slot);
+    } else if (this.faults.armed) {
+      this.finishFaulty(slot);
     } else {
-      if (this.faults.armed && this.applyFault(slot)) return;
-      if (status === SUCCESS) status = this.io.execute(slot);
+      const status = slots.statusOf(slot);
+      this.complete(slot, status === SUCCESS ? this.io.execute(slot) : status);
     }
-    this.complete(slot, status);
   }
 
-  private finishAdmin(slot: number): number {
+  private finishAdmin(slot: number): void {
     if (this.faults.stallAdmin > 0) {
       this.faults.stallAdmin--;
-      this.slots.state[slot] = SLOT_HELD;
-      return HELD;
+      this.slots.setState(slot, SLOT_HELD);
+      return;
     }
     const status = this.admin.execute(slot);
     this.io.writeCache = this.features.writeCacheOn;
     if (status === HELD) {
-      this.slots.state[slot] = SLOT_HELD;
+      this.slots.setState(slot, SLOT_HELD);
       this.events.deliver();
+    } else {
+      this.complete(slot, status);
     }
-    return status;
   }
 
   /** Posts the completion of a slot and gives the slot back, or lets it wait for room. */
   private complete(slot: number, status: number): void {
     const { slots } = this;
-    const queue = this.submissionQueues[slots.queueId[slot]];
+    const queue = this.submissionQueues[slots.queueOf(slot)];
     if (queue === null) {
       slots.release(slot);
       return;
     }
     const completions = queue.completions;
     if (completions.waitingFirst >= 0 || completions.full) {
-      slots.state[slot] = SLOT_POSTING;
-      slots.status[slot] = status;
-      slots.next[slot] = -1;
-      if (completions.waitingFirst < 0) completions.waitingFirst = slot;
-      else slots.next[completions.waitingLast] = slot;
-      completions.waitingLast = slot;
+      this.waitForRoom(completions, slot, status);
       return;
     }
     const posted = this.post(completions, queue, slot, status);
@@ -375,31 +378,41 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Bus
     if (posted && completions.interrupts) this.raise(completions.vector);
   }
 
+  private waitForRoom(completions: CompletionQueue, slot: number, status: number): void {
+    const { slots } = this;
+    slots.setState(slot, SLOT_POSTING);
+    slots.setStatus(slot, status);
+    slots.setNext(slot, -1);
+    if (completions.waitingFirst < 0) completions.waitingFirst = slot;
+    else slots.setNext(completions.waitingLast, slot);
+    completions.waitingLast = slot;
+  }
+
   /** Completes a command ahead of its time. While its event is still to come, its slot stays taken. */
   private completeEarly(slot: number, status: number): void {
     const { slots } = this;
-    if (slots.state[slot] === SLOT_HELD) {
+    if (slots.stateOf(slot) === SLOT_HELD) {
       this.complete(slot, status);
       return;
     }
-    const stand = slots.alloc(slots.queueId[slot]);
-    slots.words[stand * ENTRY_WORDS] = slots.words[slot * ENTRY_WORDS];
-    slots.state[slot] = SLOT_ABORTED;
+    const stand = slots.alloc(slots.queueOf(slot));
+    slots.words[slots.at(stand)] = slots.words[slots.at(slot)]; // All that a completion needs: the command identifier.
+    slots.setState(slot, SLOT_ABORTED);
     this.complete(stand, status);
   }
 
   private completeHeld(slot: number, result: number): undefined {
-    this.slots.result[slot] = result;
+    this.slots.setResult(slot, result);
     this.complete(slot, SUCCESS);
   }
 
   /** Writes one completion entry: dword 0, reserved, SQID | SQHD, status | phase | CID. */
   private post(completions: CompletionQueue, queue: SubmissionQueue, slot: number, status: number): boolean {
     const { entry, slots } = this;
-    entry[0] = slots.result[slot];
+    entry[0] = slots.resultOf(slot);
     entry[1] = 0;
     entry[2] = queue.head | (queue.id << 16);
-    entry[3] = (slots.words[slot * ENTRY_WORDS] >>> 16) | (completions.phase << 16) | (status << 17);
+    entry[3] = slots.cid(slot) | (completions.phase << 16) | (status << 17);
     if (this.dmaWriteWords(completions.base + completions.tail * COMPLETION_BYTES, entry, 0, COMPLETION_WORDS) !== 0) {
       this.fail();
       return false;
@@ -416,28 +429,27 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Bus
     let posted = false;
     while (completions.waitingFirst >= 0 && !completions.full) {
       const slot = completions.waitingFirst;
-      completions.waitingFirst = slots.next[slot];
-      const queue = this.submissionQueues[slots.queueId[slot]];
-      if (queue !== null && this.post(completions, queue, slot, slots.status[slot])) posted = true;
+      completions.waitingFirst = slots.nextOf(slot);
+      const queue = this.submissionQueues[slots.queueOf(slot)];
+      if (queue !== null && this.post(completions, queue, slot, slots.statusOf(slot))) posted = true;
       slots.release(slot);
     }
     if (posted && completions.interrupts) this.raise(completions.vector);
   }
 
-  /** Applies one planted fault; true when it has dealt with the command. */
-  private applyFault(slot: number): boolean {
+  /** The end of an I/O command, with one planted fault. */
+  private finishFaulty(slot: number): void {
     const { faults, slots } = this;
     if (faults.stall > 0) {
       faults.stall--;
-      slots.state[slot] = SLOT_HELD;
+      slots.setState(slot, SLOT_HELD);
     } else if (faults.loseCompletions > 0) {
       faults.loseCompletions--;
-      if (slots.status[slot] === SUCCESS) this.io.execute(slot);
+      if (slots.statusOf(slot) === SUCCESS) this.io.execute(slot);
       slots.release(slot);
     } else {
       faults.failCommands--;
       this.complete(slot, faults.failStatus);
     }
-    return true;
   }
 }

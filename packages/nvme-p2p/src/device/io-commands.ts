@@ -21,11 +21,11 @@ import {
   DW12_NLB_MASK,
   NvmOpcode,
 } from '../spec/opcodes';
-import { SQE_WORDS } from '../spec/registers';
 import { NvmeStatus } from '../spec/status';
 import type { BusMaster } from './bus-master';
 import type { CommandSlots } from './command-slots';
 import { NAMESPACES_MAX } from './controller-config';
+import { FLASH_PAGE_SHIFT } from './latency';
 import type { LatencyModel } from './latency';
 import type { SmartCounters } from './log-pages';
 import type { Namespace } from './namespace';
@@ -38,13 +38,14 @@ const WRITE = NvmOpcode.write;
 const READ = NvmOpcode.read;
 const WRITE_ZEROES = NvmOpcode.writeZeroes;
 const DATASET_MANAGEMENT = NvmOpcode.datasetManagement;
-const ENTRY_WORDS = SQE_WORDS;
 const NSID_MAX = NAMESPACES_MAX;
 const NSID_ALL = BROADCAST_NSID;
 const FLAGS_FUSED = DW0_FUSE;
 const FLAGS_SGL = DW0_PSDT;
 const NLB_MASK = DW12_NLB_MASK;
+const FLAGS_AND_OPCODE = DW0_FUSE | DW0_PSDT | 0xff;
 const FUA = DW12_FUA;
+const FLASH_SHIFT = FLASH_PAGE_SHIFT;
 
 const HIGH_WORD = 0x1_0000_0000;
 
@@ -76,30 +77,38 @@ export class IoCommands {
   /** Checks a fetched command and says after how many nanoseconds to execute it; a refusal is left in its slot. */
   accept(slot: number, nowNs: number): number {
     const { words } = this.slots;
-    const at = slot * ENTRY_WORDS;
-    const opcode = words[at] & 0xff;
-    const status = this.check(words, at, opcode);
-    if (status !== SUCCESS) {
-      this.slots.status[slot] = status;
-      return this.latency.admin();
+    const at = this.slots.at(slot);
+    // A plain read is let through at once; `check` repeats the conditions one by one, and says which is not met.
+    if ((words[at] & FLAGS_AND_OPCODE) === READ) {
+      const nsid = words[at + 1] >>> 0;
+      const namespace = nsid <= NSID_MAX ? this.namespaces[nsid] : null;
+      const blocks = (words[at + 12] & NLB_MASK) + 1;
+      if (namespace !== null) {
+        const { blockShift } = namespace;
+        const bytes = blocks << blockShift;
+        if (bytes <= this.transferBytesMax && firstBlock(words, at) + blocks <= namespace.blocks) {
+          const low = words[at + 10];
+          const shift = FLASH_SHIFT - blockShift;
+          const page = (low >>> shift) | (words[at + 11] << (32 - shift));
+          const offset = (low & ((1 << shift) - 1)) << blockShift;
+          return this.latency.read(nowNs, page, offset, bytes);
+        }
+      }
     }
-    if (opcode === READ || opcode === WRITE) {
-      const namespace = this.namespaceOf(words, at);
-      const bytes = ((words[at + 12] & NLB_MASK) + 1) << namespace.blockShift;
-      if (opcode === READ) return this.latency.read(nowNs, firstBlock(words, at) * namespace.blockBytes, bytes);
-      return this.latency.write(nowNs, bytes, !this.writeCache || (words[at + 12] & FUA) !== 0);
-    }
-    return opcode === FLUSH ? this.latency.flush(nowNs) : this.latency.trim();
+    return this.acceptOther(slot, nowNs);
   }
 
   /** Does an accepted command and returns its status. */
   execute(slot: number): number {
     const { words } = this.slots;
-    const at = slot * ENTRY_WORDS;
-    switch (words[at] & 0xff) {
-      case READ:
-      case WRITE:
-        return this.readOrWrite(words, at, (words[at] & 0xff) === READ);
+    const at = this.slots.at(slot);
+    const opcode = words[at] & 0xff;
+    if (opcode === READ || opcode === WRITE) return this.readOrWrite(words, at, opcode === READ);
+    return this.executeOther(words, at, opcode);
+  }
+
+  private executeOther(words: Int32Array, at: number, opcode: number): number {
+    switch (opcode) {
       case WRITE_ZEROES:
         return this.writeZeroes(words, at);
       case DATASET_MANAGEMENT:
@@ -107,6 +116,22 @@ export class IoCommands {
       default:
         return this.flush(words[at + 1] >>> 0);
     }
+  }
+
+  /** Everything but a read that is allowed. */
+  private acceptOther(slot: number, nowNs: number): number {
+    const { words } = this.slots;
+    const at = this.slots.at(slot);
+    const opcode = words[at] & 0xff;
+    const status = this.check(words, at, opcode);
+    if (status !== SUCCESS) {
+      this.slots.setStatus(slot, status);
+      return this.latency.admin();
+    }
+    if (opcode === FLUSH) return this.latency.flush(nowNs);
+    if (opcode !== WRITE) return this.latency.trim();
+    const bytes = ((words[at + 12] & NLB_MASK) + 1) << this.namespaceOf(words, at).blockShift;
+    return this.latency.write(nowNs, bytes, !this.writeCache || (words[at + 12] & FUA) !== 0);
   }
 
   private check(words: Int32Array, at: number, opcode: number): number {
@@ -131,26 +156,38 @@ export class IoCommands {
   }
 
   private readOrWrite(words: Int32Array, at: number, read: boolean): number {
-    const { prp } = this;
     const namespace = this.namespaceOf(words, at);
     const bytes = ((words[at + 12] & NLB_MASK) + 1) << namespace.blockShift;
-    const status = prp.walk(this.bus, words, at + 6, bytes, this.pageBytes);
+    let status = this.prp.walk(this.bus, words, at + 6, bytes, this.pageBytes);
     if (status !== SUCCESS) return status;
-    let position = firstBlock(words, at) * namespace.blockBytes;
+    status = this.moveBytes
+      ? this.move(namespace, firstBlock(words, at) * namespace.blockBytes, read)
+      : this.checkSegments(read);
+    if (status === SUCCESS) this.count(read, bytes);
+    return status;
+  }
+
+  /** Would the data move: every segment is translated. */
+  private checkSegments(read: boolean): number {
+    const { prp } = this;
     for (let i = 0; i < prp.count; i++) {
-      const address = prp.address[i];
+      if (this.bus.dmaCheck(prp.address[i], prp.length[i], read) !== 0) return NvmeStatus.dataTransferError;
+    }
+    return SUCCESS;
+  }
+
+  /** Moves the data of every segment, from byte `start` of the namespace on or to there. */
+  private move(namespace: Namespace, start: number, read: boolean): number {
+    const { prp } = this;
+    let position = start;
+    for (let i = 0; i < prp.count; i++) {
       const n = prp.length[i];
-      if (!this.moveBytes) {
-        if (this.bus.dmaCheck(address, n, read) !== 0) return NvmeStatus.dataTransferError;
-        continue;
-      }
-      const moved = read
-        ? this.toHost(namespace, position, address, n)
-        : this.fromHost(namespace, position, address, n);
-      if (moved !== SUCCESS) return moved;
+      const status = read
+        ? this.toHost(namespace, position, prp.address[i], n)
+        : this.fromHost(namespace, position, prp.address[i], n);
+      if (status !== SUCCESS) return status;
       position += n;
     }
-    this.count(read, bytes);
     return SUCCESS;
   }
 

@@ -19,10 +19,9 @@
 import type { ChoiceStream } from '@pincushion/driver';
 import type { LatencySettings } from './controller-config';
 
-/** Bytes that lie together on one flash unit and that one reading of it delivers. */
-const FLASH_PAGE_BYTES = 16384;
-/** A product is cheaper than a quotient, and exact for powers of two. */
-const TO_FLASH_PAGE = 1 / FLASH_PAGE_BYTES;
+/** log2 of the bytes that lie together on one flash unit and that one reading of it delivers: 16 KiB. */
+export const FLASH_PAGE_SHIFT = 14;
+const FLASH_PAGE_BYTES = 1 << FLASH_PAGE_SHIFT;
 /** 2^32 / golden ratio: spreads neighbouring flash pages evenly over the units. */
 const SPREAD = 0x9e3779b1;
 
@@ -34,6 +33,12 @@ export class LatencyModel {
   /** What the last transfer over the link took: the next is mostly as long. */
   private transferBytes = 0;
   private transferNs = 0;
+  // What every read needs of the settings.
+  private readonly units: number;
+  private readonly readNs: number;
+  private readonly flashReadNs: number;
+  /** Values that the jitter is drawn from; 1: none is drawn. */
+  private readonly jitters: number;
 
   constructor(
     private readonly settings: LatencySettings,
@@ -41,22 +46,24 @@ export class LatencyModel {
   ) {
     this.unitFreeNs = new Float64Array(settings.units);
     this.bufferNs = transferNs(settings.writeBufferBytes, settings.programMBps);
+    this.units = settings.units;
+    this.readNs = settings.readNs;
+    this.flashReadNs = settings.flashReadNs;
+    this.jitters = settings.jitterNs + 1;
   }
 
-  /** Nanoseconds from now until a read of `bytes` at media address `at` completes. */
-  read(nowNs: number, at: number, bytes: number): number {
-    const { settings, unitFreeNs } = this;
-    const startNs = nowNs + settings.readNs;
-    let doneNs = startNs;
-    const last = Math.floor((at + bytes - 1) * TO_FLASH_PAGE);
-    for (let page = Math.floor(at * TO_FLASH_PAGE); page <= last; page++) {
-      const unit = ((Math.imul(page | 0, SPREAD) >>> 16) * settings.units) >>> 16;
-      const fromNs = unitFreeNs[unit] > startNs ? unitFreeNs[unit] : startNs;
-      const freeNs = fromNs + settings.flashReadNs;
-      unitFreeNs[unit] = freeNs;
-      if (freeNs > doneNs) doneNs = freeNs;
+  /**
+   * Nanoseconds from now until a read completes.
+   * @param page flash page where the data begins, modulo 2^32 @param offset bytes into it @param bytes at least 1
+   */
+  read(nowNs: number, page: number, offset: number, bytes: number): number {
+    let readyNs = this.readFlash(nowNs, page);
+    // Further pages, if any.
+    for (let left = offset + bytes - FLASH_PAGE_BYTES, next = page + 1; left > 0; left -= FLASH_PAGE_BYTES, next++) {
+      const ns = this.readFlash(nowNs, next);
+      if (ns > readyNs) readyNs = ns;
     }
-    return this.overLink(nowNs, doneNs, bytes) + this.drawJitter();
+    return this.overLink(nowNs, readyNs, bytes) + this.drawJitter();
   }
 
   /** Nanoseconds until a write of `bytes` is acknowledged; with `durable`, until it is on the media. */
@@ -66,7 +73,7 @@ export class LatencyModel {
     const fromNs = this.programmedNs > nowNs ? this.programmedNs : nowNs;
     this.programmedNs = fromNs + programNs;
     const backlogNs = this.programmedNs - nowNs;
-    let delayNs = this.overLink(nowNs, nowNs + settings.writeNs, bytes);
+    let delayNs = this.overLink(nowNs, settings.writeNs, bytes);
     if (backlogNs > this.bufferNs) delayNs += backlogNs - this.bufferNs;
     if (durable && backlogNs + settings.writeNs > delayNs) delayNs = backlogNs + settings.writeNs;
     return delayNs + this.drawJitter();
@@ -94,21 +101,32 @@ export class LatencyModel {
     this.programmedNs = 0;
   }
 
-  /** Delay from now of data that is ready for the link at `readyNs`: the transfer, or longer when the link is behind. */
+  /** Delay from now until a flash page is read, after the firmware and when its unit is free. */
+  private readFlash(nowNs: number, page: number): number {
+    const { unitFreeNs } = this;
+    // Both factors are below 2^16, so the low 32 bits are the whole product.
+    const unit = Math.imul(Math.imul(page, SPREAD) >>> 16, this.units) >>> 16;
+    const busyNs = unitFreeNs[unit] - nowNs;
+    const doneNs = (busyNs > this.readNs ? busyNs : this.readNs) + this.flashReadNs;
+    unitFreeNs[unit] = nowNs + doneNs;
+    return doneNs;
+  }
+
+  /** Delay from now of data that is ready after `readyNs`: the transfer, or longer when the link is behind. */
   private overLink(nowNs: number, readyNs: number, bytes: number): number {
     if (bytes !== this.transferBytes) {
       this.transferBytes = bytes;
       this.transferNs = transferNs(bytes, this.settings.linkMBps);
     }
     const ownNs = this.transferNs;
-    this.linkFreeNs = (this.linkFreeNs > nowNs ? this.linkFreeNs : nowNs) + ownNs;
-    const doneNs = readyNs + ownNs > this.linkFreeNs ? readyNs + ownNs : this.linkFreeNs;
-    return doneNs - nowNs;
+    const behindNs = this.linkFreeNs - nowNs;
+    const linkNs = behindNs > 0 ? behindNs + ownNs : ownNs;
+    this.linkFreeNs = nowNs + linkNs;
+    return readyNs + ownNs > linkNs ? readyNs + ownNs : linkNs;
   }
 
   private drawJitter(): number {
-    const { jitterNs } = this.settings;
-    return jitterNs > 0 ? this.jitter.below(jitterNs + 1) : 0;
+    return this.jitters > 1 ? this.jitter.below(this.jitters) : 0;
   }
 }
 

@@ -18,6 +18,6 @@ export class PlannedFaults {
 
   /** Whether one for I/O commands is planted. */
   get armed(): boolean {
-    return this.loseCompletions > 0 || this.stall > 0 || this.failCommands > 0;
+    return (this.loseCompletions | this.stall | this.failCommands) !== 0;
   }
 }

@@ -44,16 +44,21 @@ export class PrpWalk {
    * @returns success, invalid PRP offset, or data transfer error when a list cannot be read.
    */
   walk(bus: BusMaster, words: Int32Array, at: number, bytes: number, pageBytes: number): number {
-    const mask = pageBytes - 1;
     const low = words[at] & ~3;
-    const offset = low & mask;
-    let first = pageBytes - offset;
-    if (first > bytes) first = bytes;
+    const first = pageBytes - (low & (pageBytes - 1));
     this.address[0] = (words[at + 1] >>> 0) * HIGH_WORD + (low >>> 0);
-    this.length[0] = first;
     this.count = 1;
-    const left = bytes - first;
-    if (left === 0) return SUCCESS;
+    if (bytes <= first) {
+      this.length[0] = bytes;
+      return SUCCESS;
+    }
+    this.length[0] = first;
+    return this.walkOn(bus, words, at, bytes - first, pageBytes);
+  }
+
+  /** The `left` bytes behind the first page. */
+  private walkOn(bus: BusMaster, words: Int32Array, at: number, left: number, pageBytes: number): number {
+    const mask = pageBytes - 1;
     const low2 = words[at + 2];
     const address2 = (words[at + 3] >>> 0) * HIGH_WORD + (low2 >>> 0);
     if (left <= pageBytes) {

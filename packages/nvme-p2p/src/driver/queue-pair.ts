@@ -30,6 +30,7 @@ const FUA = REQ_FUA;
 const TO_DEVICE = DmaDirection.toDevice;
 const FROM_DEVICE = DmaDirection.fromDevice;
 const STATUS_OK = BlkStatus.ok;
+const NO_RESOURCE = BlkStatus.resource;
 const CMD_READ = NvmOpcode.read;
 const CMD_WRITE = NvmOpcode.write;
 const FUA_BIT = DW12_FUA;
@@ -87,7 +88,7 @@ export class QueuePair {
   /** Completions that named no command in flight. */
   strays = 0;
   private readonly tags: HardwareQueue;
-  private readonly bios: (Bio | null)[];
+  private readonly tagCount: number;
   private readonly state: Uint8Array;
   private readonly retries: Uint8Array;
   /** When the command was issued, ns; the timeout counts from here. */
@@ -133,19 +134,17 @@ export class QueuePair {
     this.submissionsIova = setup.submissions.iova;
     this.completionsIova = setup.completions.iova;
     const tags = depth - 1; // A ring of n entries holds n - 1.
+    this.tagCount = tags;
     this.id = setup.id;
     this.depth = depth;
     this.sq = setup.submissions.words;
     this.cq = setup.completions.words;
     this.list = setup.lists.words;
-    this.bios = new Array<Bio | null>(tags).fill(null);
     this.state = new Uint8Array(tags);
     this.retries = new Uint8Array(tags);
     this.startedNs = new Float64Array(tags);
     this.mapped = new Float64Array(tags);
-    this.tags = new HardwareQueue(tags, (bio, tag) => {
-      this.begin(bio, tag);
-    });
+    this.tags = new HardwareQueue(tags);
   }
 
   /** Commands in flight or parked. */
@@ -155,14 +154,15 @@ export class QueuePair {
 
   /** Issues the bio now, or when a tag is free. It ends in `bioEndIo`, whatever happens to the device. */
   submit(bio: Bio): void {
-    this.tags.submit(bio);
+    const tag = this.tags.take(bio);
+    if (tag >= 0) this.begin(bio, tag);
   }
 
   /** The controller has (again) created this queue: what is parked is issued. */
   goLive(): void {
     this.live = true;
-    for (let tag = 0; tag < this.bios.length; tag++) {
-      const bio = this.bios[tag];
+    for (let tag = 0; tag < this.tagCount; tag++) {
+      const bio = this.tags.bioOf(tag);
       if (bio !== null && this.state[tag] === TAG_PARKED) this.issue(bio, tag);
     }
   }
@@ -181,8 +181,8 @@ export class QueuePair {
    */
   takeBack(): void {
     this.poll();
-    for (let tag = 0; tag < this.bios.length; tag++) {
-      const bio = this.bios[tag];
+    for (let tag = 0; tag < this.tagCount; tag++) {
+      const bio = this.tags.bioOf(tag);
       if (bio === null || this.state[tag] === TAG_PARKED) continue;
       this.unmap(bio, tag);
       if (this.retries[tag] >= this.retriesMax) {
@@ -203,8 +203,8 @@ export class QueuePair {
     this.dead = true;
     this.freeze();
     this.tags.drain(status);
-    for (let tag = 0; tag < this.bios.length; tag++) {
-      const bio = this.bios[tag];
+    for (let tag = 0; tag < this.tagCount; tag++) {
+      const bio = this.tags.bioOf(tag);
       if (bio === null) continue;
       this.unmap(bio, tag);
       this.end(bio, tag, status);
@@ -240,7 +240,7 @@ export class QueuePair {
     const { timeoutNs } = this;
     const { now } = this.clock;
     let nextNs = Infinity;
-    for (let tag = 0; tag < this.bios.length; tag++) {
+    for (let tag = 0; tag < this.tagCount; tag++) {
       if (this.state[tag] !== TAG_ISSUED && this.state[tag] !== TAG_ABORTING) continue;
       const leftNs = this.startedNs[tag] + timeoutNs - now;
       if (leftNs > 0) {
@@ -267,7 +267,6 @@ export class QueuePair {
 
   /** A bio has got a tag. */
   private begin(bio: Bio, tag: number): void {
-    this.bios[tag] = bio;
     this.retries[tag] = 0;
     if (this.live) {
       this.issue(bio, tag);
@@ -278,94 +277,100 @@ export class QueuePair {
     }
   }
 
-  /** Writes the command and rings. Zero words of an entry stay zero from one round to the next: no command writes them. */
+  /**
+   * Maps the data, writes the command and rings. Zero words of an entry stay zero from one round to the next: no command
+   * writes them.
+   */
   private issue(bio: Bio, tag: number): void {
     const { sq } = this;
-    const disk = bio.disk as NamespaceDisk;
+    const { op, bytes } = bio;
+    const isRead = op === OP_READ;
+    if (!isRead && op !== OP_WRITE) {
+      this.issueWithoutData(bio, tag);
+      return;
+    }
+    const direction = isRead ? FROM_DEVICE : TO_DEVICE;
+    const iova = this.dma.mapPages(bio.pages, 0, bio.pageCount, bio.firstOffset, bytes, direction);
+    if (iova < 0) {
+      this.end(bio, tag, NO_RESOURCE);
+      return;
+    }
+    this.mapped[tag] = iova;
     const at = this.tail << 4;
-    const op = bio.op;
-    let opcode: number;
-    if (op === OP_READ || op === OP_WRITE) {
-      const iova = this.dma.mapPages(
-        bio.pages,
-        0,
-        bio.pageCount,
-        bio.firstOffset,
-        bio.bytes,
-        op === OP_READ ? FROM_DEVICE : TO_DEVICE,
-      );
-      if (iova < 0) {
-        this.end(bio, tag, BlkStatus.resource);
-        return;
-      }
-      this.mapped[tag] = iova;
-      this.writePrps(at, tag, iova, bio.bytes);
-      this.writeBlocks(at, disk, bio);
-      if ((bio.flags & FUA) !== 0) sq[at + 12] |= FUA_BIT;
-      opcode = op === OP_READ ? CMD_READ : CMD_WRITE;
-    } else if (op === OP_FLUSH) {
-      this.clear(at);
-      opcode = NvmOpcode.flush;
-    } else if (op === OP_WRITE_ZEROES) {
-      this.clear(at);
-      this.writeBlocks(at, disk, bio);
-      opcode = NvmOpcode.writeZeroes;
-    } else if (op === OP_DISCARD) {
-      this.clear(at);
-      this.writeRange(tag, disk, bio);
+    const low = iova | 0;
+    sq[at + 6] = low;
+    sq[at + 7] = (iova * TO_HIGH_WORD) | 0;
+    const first = PAGE - (low & (PAGE - 1));
+    if (bytes <= first) {
+      sq[at + 8] = 0;
+      sq[at + 9] = 0;
+    } else {
+      this.writePrp2(at, tag, iova + first, bytes - first);
+    }
+    this.writeBlocks(at, bio);
+    if ((bio.flags & FUA) !== 0) sq[at + 12] |= FUA_BIT;
+    this.ring(bio, tag, isRead ? CMD_READ : CMD_WRITE);
+  }
+
+  private issueWithoutData(bio: Bio, tag: number): void {
+    const { sq } = this;
+    const at = this.tail << 4;
+    for (let i = 6; i <= 12; i++) sq[at + i] = 0;
+    if (bio.op === OP_FLUSH) {
+      this.ring(bio, tag, NvmOpcode.flush);
+    } else if (bio.op === OP_WRITE_ZEROES) {
+      this.writeBlocks(at, bio);
+      this.ring(bio, tag, NvmOpcode.writeZeroes);
+    } else if (bio.op === OP_DISCARD) {
+      this.writeRange(tag, bio);
       const iova = this.listIova + tag * this.listBytes;
       sq[at + 6] = iova | 0;
       sq[at + 7] = (iova * TO_HIGH_WORD) | 0;
       sq[at + 11] = DSM_DEALLOCATE;
-      opcode = NvmOpcode.datasetManagement;
+      this.ring(bio, tag, NvmOpcode.datasetManagement);
     } else {
       this.end(bio, tag, BlkStatus.notSupp);
-      return;
     }
+  }
+
+  /** The entry at the tail is complete but for its first words: hands it to the controller. */
+  private ring(bio: Bio, tag: number, opcode: number): void {
+    const { sq } = this;
+    const at = this.tail << 4;
     sq[at] = opcode | (tag << 16);
-    sq[at + 1] = disk.nsid;
+    sq[at + 1] = (bio.disk as NamespaceDisk).nsid;
     bio.cid = tag;
     this.state[tag] = TAG_ISSUED;
     this.startedNs[tag] = this.clock.now;
     if (this.traceSetup.on) this.traceSetup.emit(this.id, tag, opcode, bio.id);
-    if (++this.tail === this.depth) this.tail = 0;
-    this.registers.write32(this.tailDoorbell, this.tail);
-    if (!this.timing) {
-      this.timing = true;
-      this.timer.start(this.timeoutNs);
-    }
+    const tail = this.tail + 1 === this.depth ? 0 : this.tail + 1;
+    this.tail = tail;
+    this.registers.write32(this.tailDoorbell, tail);
+    if (!this.timing) this.startTiming();
   }
 
-  private clear(at: number): void {
-    const { sq } = this;
-    for (let i = 6; i <= 12; i++) sq[at + i] = 0;
+  private startTiming(): void {
+    this.timing = true;
+    this.timer.start(this.timeoutNs);
   }
 
   /** First block and number of blocks (0's based); the disk's limits keep the number within 16 bits. */
-  private writeBlocks(at: number, disk: NamespaceDisk, bio: Bio): void {
+  private writeBlocks(at: number, bio: Bio): void {
     const { sq } = this;
-    const blockSectors = 1 << disk.sectorShift;
-    const first = blockSectors === 1 ? bio.sector : bio.sector / blockSectors;
+    const { sectorShift } = bio.disk as NamespaceDisk;
+    const first = sectorShift === 0 ? bio.sector : bio.sector / (1 << sectorShift);
     sq[at + 10] = first | 0;
     sq[at + 11] = (first * TO_HIGH_WORD) | 0;
-    sq[at + 12] = (bio.bytes >>> (9 + disk.sectorShift)) - 1;
+    sq[at + 12] = (bio.bytes >>> (9 + sectorShift)) - 1;
   }
 
-  /** PRP1, and PRP2 as page or list. The mapping is one contiguous range of bus addresses. */
-  private writePrps(at: number, tag: number, iova: number, bytes: number): void {
+  /** The data goes on for `left` bytes at `next`: PRP2 as page or list. The mapping is one contiguous range. */
+  private writePrp2(at: number, tag: number, next: number, left: number): void {
     const { sq, list } = this;
-    const first = PAGE - ((iova | 0) & (PAGE - 1));
-    sq[at + 6] = iova | 0;
-    sq[at + 7] = (iova * TO_HIGH_WORD) | 0;
-    const left = bytes - first;
-    let page = iova + first;
-    if (left <= 0) {
-      sq[at + 8] = 0;
-      sq[at + 9] = 0;
-    } else if (left <= PAGE) {
-      sq[at + 8] = page | 0;
-      sq[at + 9] = (page * TO_HIGH_WORD) | 0;
-    } else {
+    let pointer = next;
+    if (left > PAGE) {
+      pointer = this.listIova + tag * this.listBytes;
+      let page = next;
       let entry = (tag * this.listBytes) >>> 2;
       for (let done = 0; done < left; done += PAGE) {
         list[entry] = page | 0;
@@ -373,16 +378,15 @@ export class QueuePair {
         entry += 2;
         page += PAGE;
       }
-      const listIova = this.listIova + tag * this.listBytes;
-      sq[at + 8] = listIova | 0;
-      sq[at + 9] = (listIova * TO_HIGH_WORD) | 0;
     }
+    sq[at + 8] = pointer | 0;
+    sq[at + 9] = (pointer * TO_HIGH_WORD) | 0;
   }
 
   /** The one range of a discard; the disk's limits keep its length within 32 bits. */
-  private writeRange(tag: number, disk: NamespaceDisk, bio: Bio): void {
+  private writeRange(tag: number, bio: Bio): void {
     const { list } = this;
-    const blockSectors = 1 << disk.sectorShift;
+    const blockSectors = 1 << (bio.disk as NamespaceDisk).sectorShift;
     const first = bio.sector / blockSectors;
     const entry = (tag * this.listBytes) >>> 2;
     list[entry] = 0;
@@ -392,22 +396,25 @@ export class QueuePair {
   }
 
   private complete(tag: number, status: number): void {
-    const bio = tag < this.bios.length ? this.bios[tag] : null;
+    const bio = this.tags.bioOf(tag);
     if (bio === null || this.state[tag] === TAG_PARKED) {
       this.strays++;
       return;
     }
     if (this.traceComplete.on) this.traceComplete.emit(this.id, tag, status, bio.id);
     this.unmap(bio, tag);
-    if (status === 0) {
-      this.end(bio, tag, STATUS_OK);
-    } else if (mayRetry(status) && this.retries[tag] < this.retriesMax) {
-      this.retries[tag]++;
-      if (this.live) this.issue(bio, tag);
-      else this.state[tag] = TAG_PARKED;
-    } else {
+    if (status === 0) this.end(bio, tag, STATUS_OK);
+    else this.completeFailed(bio, tag, status);
+  }
+
+  private completeFailed(bio: Bio, tag: number, status: number): void {
+    if (!mayRetry(status) || this.retries[tag] >= this.retriesMax) {
       this.end(bio, tag, blockStatus(status));
+      return;
     }
+    this.retries[tag]++;
+    if (this.live) this.issue(bio, tag);
+    else this.state[tag] = TAG_PARKED;
   }
 
   private unmap(bio: Bio, tag: number): void {
@@ -419,9 +426,9 @@ export class QueuePair {
 
   /** The bio has ended and its tag is free: the next one that waits is issued first. */
   private end(bio: Bio, tag: number, status: number): void {
-    this.bios[tag] = null;
     this.state[tag] = TAG_FREE;
-    this.tags.complete(tag);
+    const next = this.tags.release(tag);
+    if (next !== null) this.submit(next);
     endIo(bio, status);
   }
 }

@@ -1,0 +1,7 @@
+import type { Terminal } from './terminal';
+
+/** What a subcommand is given: where to write, and where to leave its exit code (`done` unless it says otherwise). */
+export interface Invocation {
+  readonly terminal: Terminal;
+  exitCode: number;
+}
