@@ -86,7 +86,7 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Bus
   /** For tests. */
   readonly faults = new PlannedFaults();
   private readonly slots = new CommandSlots();
-  private readonly smart: SmartCounters = { bytesRead: 0, bytesWritten: 0, readCommands: 0, writeCommands: 0 };
+  private readonly smart: SmartCounters = new Float64Array(4);
   private readonly entry = new Int32Array(COMPLETION_WORDS);
   private registers!: RegisterFile;
   private features!: Features;

@@ -27,12 +27,17 @@ import type { CommandSlots } from './command-slots';
 import { NAMESPACES_MAX } from './controller-config';
 import { FLASH_PAGE_SHIFT } from './latency';
 import type { LatencyModel } from './latency';
+import { SmartCount } from './log-pages';
 import type { SmartCounters } from './log-pages';
 import type { Namespace } from './namespace';
 import type { PrpWalk } from './prp';
 
 // Imported bindings are getters once compiled; the hot functions read constants of the module.
 const SUCCESS = NvmeStatus.success;
+const BYTES_READ = SmartCount.bytesRead;
+const BYTES_WRITTEN = SmartCount.bytesWritten;
+const READ_COMMANDS = SmartCount.readCommands;
+const WRITE_COMMANDS = SmartCount.writeCommands;
 const FLUSH = NvmOpcode.flush;
 const WRITE = NvmOpcode.write;
 const READ = NvmOpcode.read;
@@ -194,11 +199,11 @@ export class IoCommands {
   private count(read: boolean, bytes: number): void {
     const { smart } = this;
     if (read) {
-      smart.readCommands++;
-      smart.bytesRead += bytes;
+      smart[READ_COMMANDS]++;
+      smart[BYTES_READ] += bytes;
     } else {
-      smart.writeCommands++;
-      smart.bytesWritten += bytes;
+      smart[WRITE_COMMANDS]++;
+      smart[BYTES_WRITTEN] += bytes;
     }
   }
 

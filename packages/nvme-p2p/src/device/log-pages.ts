@@ -12,12 +12,9 @@ const SUPPORTED = 1;
 const CHANGES_CONTENT = 1 << 1;
 
 /** What the SMART log counts. */
-export interface SmartCounters {
-  bytesRead: number;
-  bytesWritten: number;
-  readCommands: number;
-  writeCommands: number;
-}
+export type SmartCounters = Float64Array;
+/** What its elements count. Doubles from the start: the bytes pass 2^31 after a second of reading. */
+export const SmartCount = { bytesRead: 0, bytesWritten: 1, readCommands: 2, writeCommands: 3 } as const;
 
 /** The whole log page, or null when there is no such log. */
 export function logPage(id: number, smart: SmartCounters): Uint8Array | null {
@@ -43,10 +40,10 @@ function smartLog(smart: SmartCounters): Uint8Array {
   page[3] = 100; // available spare, per cent
   page[4] = 10; // its threshold
   // Data units are thousands of 512 bytes, rounded up.
-  number(page, 32, Math.ceil(smart.bytesRead / 512_000), 8);
-  number(page, 48, Math.ceil(smart.bytesWritten / 512_000), 8);
-  number(page, 64, smart.readCommands, 8);
-  number(page, 80, smart.writeCommands, 8);
+  number(page, 32, Math.ceil(smart[SmartCount.bytesRead] / 512_000), 8);
+  number(page, 48, Math.ceil(smart[SmartCount.bytesWritten] / 512_000), 8);
+  number(page, 64, smart[SmartCount.readCommands], 8);
+  number(page, 80, smart[SmartCount.writeCommands], 8);
   return page;
 }
 
