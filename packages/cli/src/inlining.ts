@@ -7,4 +7,5 @@ import { setFlagsFromString } from 'node:v8';
 
 export function inlineHotPaths(): void {
   setFlagsFromString('--max-inlined-bytecode-size-cumulative=4000');
+  setFlagsFromString('--max-inlined-bytecode-size-absolute=10000');
 }

@@ -3,10 +3,11 @@
  *
  * A slot is taken in a circle, and the arrays are at least twice as long as there are events, so that slots taken one
  * after the other lie side by side. With a million events the misses of the cache decide (benchmark queue.depth1m): a
- * push then writes in order, and a pop, which comes in another order, only touches the `laps`.
+ * push then writes in order, and a pop, which comes in another order, only touches one byte, the state.
  */
 const FREE = 0;
-const CANCELLED = -1;
+const PENDING = 1;
+const CANCELLED = 2;
 
 const CAPACITY_FIRST = 256;
 /** An event id is lap * SLOTS_MAX + slot: no id comes again within 2^28 rounds, which are 2^36 events or more. */
@@ -19,7 +20,8 @@ export class EventSlots {
   args = new Int32Array(CAPACITY_FIRST);
   /** Upper half of the time; only where the wheel has put it. */
   highs = new Int32Array(CAPACITY_FIRST);
-  /** Number of the round in which the slot was taken; FREE; CANCELLED. */
+  private states = new Uint8Array(CAPACITY_FIRST);
+  /** Number of the round in which the slot was taken. */
   private laps = new Int32Array(CAPACITY_FIRST);
   private taken = 0;
   private last = 0;
@@ -27,16 +29,17 @@ export class EventSlots {
 
   /** Takes a slot for an event. */
   take(handler: number, arg: number): number {
-    if (2 * this.taken >= this.laps.length) this.grow();
-    const laps = this.laps;
+    if (2 * this.taken >= this.states.length) this.grow();
+    const states = this.states;
     let slot = this.last;
     do {
-      if (++slot === laps.length) {
+      if (++slot === states.length) {
         slot = 0;
         this.lap = this.lap === LAP_MAX ? 1 : this.lap + 1;
       }
-    } while (laps[slot] !== FREE);
-    laps[slot] = this.lap;
+    } while (states[slot] !== FREE);
+    states[slot] = PENDING;
+    this.laps[slot] = this.lap;
     this.handlers[slot] = handler;
     this.args[slot] = arg;
     this.last = slot;
@@ -46,7 +49,7 @@ export class EventSlots {
 
   /** Gives a slot back. */
   release(slot: number): void {
-    this.laps[slot] = FREE;
+    this.states[slot] = FREE;
     this.taken--;
   }
 
@@ -59,25 +62,29 @@ export class EventSlots {
   find(id: number): number {
     if (!(id >= SLOTS_MAX)) return -1;
     const slot = id % SLOTS_MAX;
-    return slot < this.laps.length && this.laps[slot] === (id - slot) / SLOTS_MAX ? slot : -1;
+    if (slot >= this.states.length || this.states[slot] !== PENDING) return -1;
+    return this.laps[slot] === (id - slot) / SLOTS_MAX ? slot : -1;
   }
 
   /** Marks an event, whose slot stays taken until the event is met. */
   markCancelled(slot: number): void {
-    this.laps[slot] = CANCELLED;
+    this.states[slot] = CANCELLED;
   }
 
   isCancelled(slot: number): boolean {
-    return this.laps[slot] === CANCELLED;
+    return this.states[slot] === CANCELLED;
   }
 
   private grow(): void {
-    const capacity = 2 * this.laps.length;
+    const capacity = 2 * this.states.length;
     if (capacity > SLOTS_MAX) throw new RangeError(`more than ${SLOTS_MAX / 2} events are outstanding`);
     this.handlers = extended(this.handlers, capacity);
     this.args = extended(this.args, capacity);
     this.highs = extended(this.highs, capacity);
     this.laps = extended(this.laps, capacity);
+    const states = new Uint8Array(capacity);
+    states.set(this.states);
+    this.states = states;
   }
 }
 
