@@ -62,7 +62,10 @@ export class DirectIo {
   private readonly endIo: (bio: Bio) => undefined;
   private readonly emptyHandler: number;
 
-  /** Requests of several bios and of programs, by slot: caller's token, references (bios in flight and the submission), bytes taken, first error. */
+  /**
+   * Requests of several bios and of programs, by slot: caller's token, references (bios in flight and the submission),
+   * bytes taken, first error.
+   */
   private tokens = new Float64Array(64);
   private references = new Int32Array(64);
   private bytesTaken = new Float64Array(64);

@@ -174,3 +174,24 @@ describe('what is deferred', () => {
     }).toThrow(/SCHEDULE_INVALID/);
   });
 });
+
+describe('a retired handler', () => {
+  it('does nothing any more, also for events that are pending, and disturbs no other', () => {
+    const world = new World();
+    const seen: string[] = [];
+    const register = (name: string): number =>
+      world.handler(name, Context.device, () => {
+        seen.push(name);
+        return undefined;
+      });
+    const gone = register('gone');
+    const stays = register('stays');
+    world.schedule(1, gone, 0);
+    world.schedule(2, stays, 0);
+    world.retireHandler(gone);
+    world.schedule(3, gone, 0);
+    world.run();
+    expect(seen).toEqual(['stays']);
+    expect(world.now).toBe(3);
+  });
+});
