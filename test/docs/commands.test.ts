@@ -141,6 +141,12 @@ async function complaint(words: readonly string[]): Promise<string> {
     const unknown = /there is no benchmark "([^"]+)"/.exec(err)?.[1];
     return names.length > 0 && unknown === nameless ? '' : err;
   }
+  if (name === 'conformance') {
+    const missing = rest.filter((word) => word.startsWith('test/') && !existsSync(join(REPOSITORY, word)));
+    if (missing.length > 0) return `there is no ${missing.join(', ')}`;
+    const { code, err } = await pincushion([...words, '--scenario', NOWHERE]);
+    return code === ExitCode.usage && err.includes(`no scenario has "${NOWHERE}" in its name`) ? '' : err;
+  }
   if (name === 'demo') {
     const { out } = await pincushion(['demo']);
     return rest.every((word) => new RegExp(`^ +${word} `, 'm').test(out)) ? '' : `there is no demo ${rest.join(' ')}`;

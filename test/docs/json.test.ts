@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { conformanceReport, readRecording, replayRecording } from '@pincushion/conformance';
 import { Machine, parseMachine } from '@pincushion/machine';
 import { plugin } from '@pincushion/nvme-p2p';
 import { World } from '@pincushion/sim';
@@ -41,6 +42,10 @@ function leavesOf(value: unknown, path = ''): readonly string[] {
 const isRowOfAList = (path: string, all: readonly string[]): boolean =>
   path.endsWith('[]') && all.some((other) => other.startsWith(`${path}.`));
 
+function golden(file: string): string {
+  return readFileSync(join(REPOSITORY, 'test/golden/linux-6.18', file), 'utf8');
+}
+
 describe('docs/reference/json.md', () => {
   it('has every field of the document of run --json, and none besides', () => {
     const kinds = leaves(reportJsonSchema()).map((path) => path.replace(/\.io\.[a-z]+\./, '.io.<kind>.'));
@@ -55,9 +60,29 @@ describe('docs/reference/json.md', () => {
   });
 
   it('has every field of the document of bench --json, and none besides', () => {
-    const path = join(REPOSITORY, 'bench/results/ground-floor.json');
-    const committed: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    expect([...documented('pincushion bench --json')].sort()).toEqual([...leavesOf(committed)].sort());
+    const committed = ['ground-floor', 'memory-manager'].map((name): unknown =>
+      JSON.parse(readFileSync(join(REPOSITORY, `bench/results/${name}.json`), 'utf8')),
+    );
+    const expected = new Set(committed.flatMap((report) => [...leavesOf(report)]));
+    expect([...documented('pincushion bench --json')].sort()).toEqual([...expected].sort());
+  });
+
+  it('has every field of the document of conformance --json, and none besides', () => {
+    const scenario = golden('unmap.jsonl').replace('"op":"w"', '"op":"frobnicate"');
+    const cases = '{"kernel": "6.1", "cases": [{"name": "x", "errno": 22, "group": "dax"}]}';
+    const recordings = [
+      readRecording('unmap.jsonl', Buffer.from(scenario)),
+      readRecording('pin-cases.json', Buffer.from(cases)),
+    ];
+    const expected = leavesOf(
+      conformanceReport(
+        recordings.map((recording) => replayRecording(recording)),
+        1,
+      ),
+    );
+    const rows = documented('pincushion conformance --json');
+    const fields = rows.filter((path) => !isRowOfAList(path, rows));
+    expect([...fields].sort()).toEqual([...expected].sort());
   });
 
   it('shows JSON that can be read', () => {

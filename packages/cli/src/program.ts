@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { PincushionError, UsageError } from '@pincushion/sim';
 import { EXAMPLE_JOB } from './clone-examples';
 import { benchCommand } from './commands/bench';
+import { conformanceCommand } from './commands/conformance';
 import { demoCommand } from './commands/demo';
 import { explainCommand } from './commands/explain';
 import { machineCommand } from './commands/machine';
@@ -21,6 +22,7 @@ const SUBCOMMANDS = [
   runWorkloadsCommand,
   benchCommand,
   machineCommand,
+  conformanceCommand,
   demoCommand,
   showcaseCommand,
   explainCommand,

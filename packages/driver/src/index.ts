@@ -121,6 +121,7 @@ export {
   PROT_NONE,
   PROT_READ,
   PROT_WRITE,
+  PinnedRanges,
   VM_IO,
   VM_PFNMAP,
   frameOf,

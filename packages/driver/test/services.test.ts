@@ -12,6 +12,7 @@ import {
   MAP_PRIVATE,
   PROT_READ,
   PROT_WRITE,
+  PinnedRanges,
   Registers,
   driver,
   newGottenPages,
@@ -125,6 +126,14 @@ describe('user pages', () => {
     driver.gup.unpinUserPages(pinned, 0, 2);
     expect(world.settle(driver.gup.pinUserPages(process.mm, address, 1, 0, pinned, 0))).toBe(1);
     expect(world.settle(driver.gup.unpinUserPagesDirtyLock(pinned, 0, 1, true))).toBe(0);
+    const ranges = new PinnedRanges();
+    for (const dirty of [false, true]) {
+      expect(world.settle(driver.gup.pinUserPageRanges(process.mm, address, 2, 0, ranges))).toBe(2);
+      expect(bed.machine.memory.ledger.livePins().map((pin) => pin.owner)).toEqual(['dev0', 'dev0']);
+      if (dirty) expect(world.settle(driver.gup.unpinUserPageRangesDirtyLock(ranges, true))).toBe(0);
+      else driver.gup.unpinUserPageRanges(ranges);
+      expect(bed.machine.memory.ledger.livePins()).toEqual([]);
+    }
     const gotten = newGottenPages(2);
     expect(world.settle(driver.gup.getUserPagesFast(process.mm, address, 2, 0, gotten, 0))).toBe(2);
     driver.gup.putPages(gotten, 0, 2);

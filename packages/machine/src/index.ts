@@ -1,5 +1,12 @@
 /** The composition root: boots a machine out of a description; processes and their system calls. */
-export { MachineDescription, defineMachine, machineJsonSchema, parseMachine, parseMachineText } from './description';
+export {
+  MachineDescription,
+  defineMachine,
+  machineJsonSchema,
+  parseMachine,
+  parseMachineText,
+  pinSchemeOf,
+} from './description';
 export type { DeviceDescription, MachineInput } from './description';
 export { Machine } from './machine';
 export type { BootOptions } from './machine';

@@ -1,9 +1,10 @@
 /**
  * A process: an address space, a table of open files, and the system calls of a user program.
  *
- * Calls answer as the kernel's do: 0 or more, or a negative errno. Those that may sleep are tasks. Left out: fork,
- * threads (spawn several tasks on one process), signals, credentials.
- * Source followed: `do_exit` (`kernel/exit.c`) for the order of the end: address space, then files.
+ * Calls answer as the kernel's do: 0 or more, or a negative errno. Those that may sleep are tasks. Left out: threads
+ * (spawn several tasks on one process), signals, credentials.
+ * Source followed: `do_exit` (`kernel/exit.c`) for the order of the end: address space, then files; `copy_process`
+ * (`kernel/fork.c`).
  */
 import type { Disk } from '@pincushion/block';
 import { DirectIo } from '@pincushion/block';
@@ -17,7 +18,7 @@ import { CharDeviceFile, DiskFile } from './open-file';
 
 export class Process implements UserProgram {
   readonly mm: Mm;
-  private readonly files: (OpenFile | null)[] = [null, null, null];
+  private readonly files: (SharedFile | null)[] = [null, null, null];
   private readonly ios = new Map<Disk, DirectIo>();
   private ended = false;
 
@@ -27,8 +28,25 @@ export class Process implements UserProgram {
     readonly name: string,
     /** The CPU its tasks run on. */
     readonly cpu: number,
+    /** The address space of a forked process; else it gets a new one. */
+    mm?: Mm,
   ) {
-    this.mm = machine.memory.createMm(name);
+    this.mm = mm ?? machine.memory.createMm(name);
+  }
+
+  /**
+   * fork(2): a child with a copy of the address space and the same open files. Task context. The child, or -ENOMEM. Its
+   * program is yours to write: spawn a task that uses it.
+   */
+  fork(name: string): Process | number {
+    const mm = this.mm.fork(name);
+    if (typeof mm === 'number') return mm;
+    const child = this.machine.process(name, { mm });
+    for (const [fd, shared] of this.files.entries()) {
+      if (shared !== null) shared.users++;
+      child.files[fd] = shared;
+    }
+    return child;
   }
 
   /** Address or -errno. `backing`: what is mapped instead of anonymous memory. */
@@ -38,7 +56,7 @@ export class Process implements UserProgram {
 
   /** Maps an open character device; `offset` in bytes, a multiple of the page. Address or -errno. */
   mmapFile(fd: number, length: number, prot: number, flags: number, offset = 0): MaySleep {
-    return this.files[fd]?.mmap(undefined, length, prot, flags, offset / 4096) ?? -EBADF;
+    return this.files[fd]?.file.mmap(undefined, length, prot, flags, offset / 4096) ?? -EBADF;
   }
 
   munmap(address: number, length: number): MaySleep {
@@ -88,7 +106,7 @@ export class Process implements UserProgram {
   private install(file: OpenFile): number {
     let fd = 3; // 0 to 2 are the terminal's.
     while (fd < this.files.length && this.files[fd] !== null) fd++;
-    this.files[fd] = file;
+    this.files[fd] = { file, users: 1 };
     return fd;
   }
 
@@ -113,10 +131,7 @@ export class Process implements UserProgram {
   }
 
   close(fd: number): Task<number> {
-    return this.call(fd, 'close', (file) => {
-      this.files[fd] = null;
-      return file.close();
-    });
+    return sleeping(this.machine.world, 'close', () => this.closeFile(fd)[Symbol.iterator]());
   }
 
   private call(fd: number, name: string, run: (file: OpenFile) => Task<number>): Task<number> {
@@ -124,8 +139,16 @@ export class Process implements UserProgram {
   }
 
   private *onFile(fd: number, run: (file: OpenFile) => Task<number>): Task<number> {
-    const file = this.files[fd] as OpenFile | null | undefined;
-    return file === null || file === undefined ? -EBADF : yield* run(file);
+    const shared = this.files[fd] as SharedFile | null | undefined;
+    return shared === null || shared === undefined ? -EBADF : yield* run(shared.file);
+  }
+
+  /** The last process that has the file open closes it. */
+  private *closeFile(fd: number): Task<number> {
+    const shared = this.files[fd] as SharedFile | null | undefined;
+    if (shared === null || shared === undefined) return -EBADF;
+    this.files[fd] = null;
+    return --shared.users > 0 ? 0 : yield* shared.file.close();
   }
 
   /** Direct I/O on a disk without a file descriptor, for what submits many I/Os. Throws DEVICE_UNKNOWN. */
@@ -143,11 +166,13 @@ export class Process implements UserProgram {
     this.ended = true;
     const r = this.mm.exit();
     if (typeof r !== 'number') yield* r;
-    for (const [fd, file] of this.files.entries()) {
-      if (file === null) continue;
-      this.files[fd] = null;
-      yield* file.close();
-    }
+    for (const fd of this.files.keys()) yield* this.closeFile(fd);
     this.machine.forget(this);
   }
+}
+
+/** An open file and how many processes have it (`struct file` and its count). */
+interface SharedFile {
+  readonly file: OpenFile;
+  users: number;
 }

@@ -1,6 +1,7 @@
 /** The machine as a tree of text, for people: what it has, with all defaults. */
 import type { Device } from '@pincushion/driver';
 import { formatBytes, formatNs } from '@pincushion/sim';
+import { pinSchemeOf } from './description';
 import type { Machine } from './machine';
 
 interface Branch {
@@ -10,17 +11,22 @@ interface Branch {
 
 /** Several lines, without a line end after the last. */
 export function machineTree(machine: Machine): string {
-  const { memory, cpus, kernel, pinScheme, iommu } = machine.description;
+  const { memory, cpus, kernel, iommu } = machine.description;
   const lines = [machine.name === '' ? 'machine' : `machine ${machine.name}`];
   const zones = machine.memory.zones.map((zone) => leaf(`${zone.name} ${formatBytes((zone.end - zone.start) * 4096)}`));
   grow(lines, '', [
     {
       text: `memory ${formatBytes(memory.ram)}${memory.pmem > 0 ? ` and ${formatBytes(memory.pmem)} pmem` : ''}`,
-      below: zones,
+      below: [
+        ...zones,
+        leaf(`swap ${memory.swap === 0 ? 'none' : formatBytes(memory.swap)}`),
+        leaf(`huge pages ${hugePages(memory)}`),
+        leaf(`transparent huge pages ${transparentHugePages(memory)}`),
+      ],
     },
     leaf(`cpus ${cpus}`),
-    leaf(`kernel ${kernel}`),
-    leaf(`pin scheme ${pinScheme}`),
+    leaf(`kernel ${kernel}${machine.memory.profile.basis === 'recorded' ? '' : ` (${machine.memory.profile.basis})`}`),
+    leaf(`pin scheme ${pinSchemeOf(machine.description)}`),
     leaf(`ledger ${machine.memory.ledger.mode}`),
     leaf(`iommu ${iommu.mode}${iommu.mode === 'lazy' ? `, flush ${formatNs(iommu.flush)}` : ''}`),
     {
@@ -29,6 +35,20 @@ export function machineTree(machine: Machine): string {
     },
   ]);
   return lines.join('\n');
+}
+
+type MemoryDescription = Machine['description']['memory'];
+
+/** `64 of 2MiB, 2 of 1GiB`, or `none`. */
+function hugePages({ hugetlb }: MemoryDescription): string {
+  const pools = Object.entries(hugetlb).filter(([, pages]) => pages > 0);
+  return pools.length === 0 ? 'none' : pools.map(([size, pages]) => `${pages} of ${size}`).join(', ');
+}
+
+/** Who gets which size: `2MiB madvise, 64KiB always`, or `never`. */
+function transparentHugePages({ thp, mthp }: MemoryDescription): string {
+  const sizes = [['2MiB', thp] as const, ...Object.entries(mthp)].filter(([, who]) => who !== 'never');
+  return sizes.length === 0 ? 'never' : sizes.map(([size, who]) => `${size} ${who}`).join(', ');
 }
 
 function deviceBranch(machine: Machine, device: Device): Branch {

@@ -3,9 +3,10 @@
  * numbers. Untouched parts of a large array take no host memory, so a table for 2 TiB costs nothing until frames are used.
  *
  * A folio is its head frame and an order. All frames of an allocated folio carry the order, and folios are aligned to
- * their size, so the head of a tail is arithmetic. The counts (`refcount`, `mapcount`, `pincount`) live in the head.
- * Frame 0 is never handed out, so 0 can mean "none".
- * Left out: per-node numbering, memory hot-plug, the reverse map's `index` (it comes with fork and reclaim).
+ * their size, so the head of a tail is arithmetic. The counts of the whole folio live in the head; `mapcount` is per page.
+ * Frame 0 is never handed out, so 0 can mean "none". `mapping` and `index` of a free block link it into the allocator's
+ * list, as the kernel's union of `page->mapping` and `page->buddy_list` does.
+ * Left out: per-node numbering, memory hot-plug, LRU lists (a folio only knows whether it is on one).
  * Source followed: include/linux/mm_types.h, include/linux/page-flags.h (6.18).
  */
 import { FRAME_MASK } from './user-page';
@@ -35,6 +36,26 @@ export const PG_p2pdma = 1 << 12;
 export const PG_secretmem = 1 << 13;
 /** Ours: the frame has content in `PageBytes`; without it the frame reads as zeros. Per page. */
 export const PG_hasBytes = 1 << 14;
+/** On an LRU list: reclaim can find it. */
+export const PG_lru = 1 << 15;
+export const PG_writeback = 1 << 16;
+/** In the swap cache: one more reference, and a copy in swap that is still good while the folio is clean. */
+export const PG_swapcache = 1 << 17;
+/** On the unevictable list: mlocked. */
+export const PG_unevictable = 1 << 18;
+export const PG_mlocked = 1 << 19;
+/** Has private data of its file system (buffer heads), which holds one reference. */
+export const PG_private = 1 << 20;
+export const PG_hugetlb = 1 << 21;
+/** Merged by KSM; read-only for everybody. Also `PG_anon`. */
+export const PG_ksm = 1 << 22;
+/** Lies in a page block that is reserved for CMA or isolated: no place for a long-term pin (section 12.1). */
+export const PG_cma = 1 << 23;
+/**
+ * The reader who comes to this page of a file starts reading the next ones ahead. Also `PG_reclaim`: the folio is to be
+ * freed as soon as it has been written. The kernel has one bit for both, so each is taken for the other.
+ */
+export const PG_readahead = 1 << 24;
 /** Where the zone number lies in the flags, as in the kernel (`ZONES_PGSHIFT`). Written when a folio is allocated. */
 export const ZONES_SHIFT = 28;
 /** Set for the zones whose memory must stay movable or is not plain RAM: movable (2) and device (3). */
@@ -55,17 +76,20 @@ export class FrameTable {
   readonly refcount: Int32Array;
   /** `PG_*` bits and the zone number. */
   readonly flags: Int32Array;
-  /** Mappings of the folio in page tables; a PMD mapping counts one. 0 means none. Head only. */
+  /** Page-table entries that map this very page. Per page; 0 means none. `page->_mapcount + 1`. */
   readonly mapcount: Int32Array;
+  /** Mappings of a large folio: page-table entries of all its pages, and huge mappings. Head only, order >= 1 only. */
+  readonly largeMapcount: Int32Array;
+  /** Huge mappings of a large folio. Head only, order >= 1 only. `folio->_entire_mapcount + 1`. */
+  readonly entireMapcount: Int32Array;
   /** Pins of a large folio. Head only, order >= 1 only (R-03). */
   readonly pincount: Int32Array;
-  /** Who the content belongs to: an id of `Memory.mappings` (anonymous: the mm's). 0: nobody. Head only. */
+  /** Who the content belongs to: an id of `Memory.owner`. 0: nobody. Head only. */
   readonly mapping: Int32Array;
+  /** Which page of its owner the folio begins with, modulo 2^32 (`folio->index`). Head only. */
+  readonly index: Int32Array;
   /** Order of the folio, in all its frames; of the block, in the head of a free one. */
   readonly order: Uint8Array;
-  /** `page->lru`: links of the list the frame is on. The buddy lists for free blocks. */
-  readonly lruNext: Int32Array;
-  readonly lruPrev: Int32Array;
 
   /** `count` < 2^30; `owner` is told about folios whose last reference goes. */
   constructor(
@@ -76,16 +100,28 @@ export class FrameTable {
     this.refcount = new Int32Array(count);
     this.flags = new Int32Array(count);
     this.mapcount = new Int32Array(count);
+    this.largeMapcount = new Int32Array(count);
+    this.entireMapcount = new Int32Array(count);
     this.pincount = new Int32Array(count);
     this.mapping = new Int32Array(count);
+    this.index = new Int32Array(count);
     this.order = new Uint8Array(count);
-    this.lruNext = new Int32Array(count);
-    this.lruPrev = new Int32Array(count);
   }
 
   /** The first frame of the folio that `pfn` belongs to. */
   headOf(pfn: number): number {
     return pfn & -(1 << this.order[pfn]);
+  }
+
+  /** Mappings of the folio at `head`, of whatever size. `folio_mapcount`. */
+  folioMapcount(head: number): number {
+    return this.order[head] === 0 ? this.mapcount[head] : this.largeMapcount[head];
+  }
+
+  /** How often this very page is mapped, huge mappings included. `folio_precise_page_mapcount`. */
+  preciseMapcount(pfn: number): number {
+    if (this.order[pfn] === 0) return this.mapcount[pfn];
+    return this.mapcount[pfn] + this.entireMapcount[this.headOf(pfn)];
   }
 
   /** `zone_idx` of an allocated frame. */

@@ -4,30 +4,39 @@
  * The walk is an object, because a fault may sleep: `advance` goes on until the end or until a fault is needed, the driver
  * of the walk handles the fault, plainly or as a task, and calls `advance` again (SL-03). References are taken while no
  * other code can change the entry (SL-01: the page-table lock is implied).
- * Left out: hugetlb, PUD leaves, FOLL_SPLIT_PMD, FOLL_HONOR_NUMA_FAULT (no NUMA hints exist), FOLL_INTERRUPTIBLE.
+ * Left out: PUD leaves as such (1 GiB pages are 512 huge mappings), NUMA balancing: hints are honoured, nobody makes any.
  * Source followed: mm/gup.c `__get_user_pages`, `follow_page_pte`, `try_grab_folio` (6.18).
  */
 import { EFAULT, EHWPOISON, ENOMEM } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
-import { FAULT_PIN_SCOPE, FAULT_UNSHARE, FAULT_WRITE, handleMmFault } from './fault';
+import { handleMmFault } from './fault';
+import { FAULT_NO_RETRY, FAULT_PIN_SCOPE, FAULT_UNSHARE, FAULT_WRITE } from './fault-flags';
 import { PG_anon, PG_anonExclusive, PG_dirty, PG_p2pdma, PG_referenced } from './frames';
 import {
   FOLL_DUMP,
   FOLL_FORCE,
   FOLL_GET,
+  FOLL_HONOR_NUMA_FAULT,
   FOLL_HWPOISON,
+  FOLL_INTERRUPTIBLE,
   FOLL_LONGTERM,
   FOLL_NOFAULT,
   FOLL_NOWAIT,
   FOLL_PCI_P2PDMA,
   FOLL_PIN,
+  FOLL_SPLIT_PMD,
   FOLL_TOUCH,
+  FOLL_UNLOCKABLE,
   FOLL_WRITE,
 } from './gup-flags';
 import * as rules from './gup-rules';
 import type { Refusal } from './gup-rules';
+import { splitHugePmd } from './huge-memory';
+import { hugetlbPagecachePresent } from './hugetlb';
 import type { Mm } from './mm';
 import { gupMustUnshare } from './must-unshare';
+import { folioMarkDirty } from './page-cache';
+import { needsSoftDirtyWp } from './page-protection';
 import { PAGE_SIZE } from './page-size';
 import {
   PMD_HUGE,
@@ -36,7 +45,6 @@ import {
   PTE_DIRTY,
   PTE_PRESENT,
   PTE_PROTNONE,
-  PTE_SOFT_DIRTY,
   PTE_SPECIAL,
   PTE_UFFD_WP,
   PTE_WRITE,
@@ -45,7 +53,7 @@ import {
   regionOf,
 } from './page-table';
 import { PIN_TAG } from './user-page';
-import { VM_MAYSHARE, VM_MAYWRITE, VM_SHARED, VM_WRITE } from './vma';
+import { VM_EXEC, VM_HUGETLB, VM_MAYSHARE, VM_MAYWRITE, VM_READ, VM_SHARED, VM_UFFD_WP, VM_WRITE } from './vma-flags';
 import type { Vma } from './vma';
 import { ZERO_PFN } from './zero-page';
 
@@ -85,7 +93,7 @@ export class SlowWalk {
       const address = this.start + this.done * PAGE_SIZE;
       if (this.vma === null || address >= this.vma.end) {
         const vma = this.mm.vmas.lookup(address);
-        const refusal = vma === null ? rules.NO_VMA : rules.checkVma(vma, this.flags);
+        const refusal = rules.checkAddress(vma, this.flags);
         if (refusal !== null) return this.end(refusal);
         this.vma = vma;
       }
@@ -100,6 +108,7 @@ export class SlowWalk {
       this.faultFlags =
         ((this.flags & FOLL_WRITE) !== 0 ? FAULT_WRITE : 0) |
         (got === NEED_UNSHARE ? FAULT_UNSHARE : 0) |
+        ((this.flags & (FOLL_UNLOCKABLE | FOLL_NOWAIT)) === 0 ? FAULT_NO_RETRY : 0) |
         ((this.flags & FOLL_LONGTERM) !== 0 ? FAULT_PIN_SCOPE : 0);
       return false;
     }
@@ -121,6 +130,16 @@ export class SlowWalk {
       return this.endWith(-EHWPOISON, 'E-04: the page is poisoned');
     }
     return this.endWith(-EFAULT, 'E-04: the fault for a missing page ended with a signal');
+  }
+
+  /**
+   * After a wait, for which the lock was dropped. True: a signal ends the walk; a fatal one, or any if the caller said
+   * FOLL_INTERRUPTIBLE and left the lock to GUP. `gup_signal_pending`.
+   */
+  signalled(): boolean {
+    const any = FOLL_INTERRUPTIBLE | FOLL_UNLOCKABLE;
+    const { fatalSignal, signalPending } = this.mm;
+    return (fatalSignal || (signalPending && (this.flags & any) === any)) && this.end(rules.SIGNAL);
   }
 
   /** FOLL_NOWAIT: a fault that sleeps ends the walk. */
@@ -152,13 +171,17 @@ export class SlowWalk {
   private look(vma: Vma, address: number): number {
     const { pageTable } = this.mm;
     const region = regionOf(address);
-    const table = pageTable.tableOf(region);
-    if (table === PMD_NONE) return this.hole(vma);
+    let table = pageTable.tableOf(region);
+    if (table === PMD_NONE) return this.hole(vma, address);
+    if (table === PMD_HUGE && (this.flags & FOLL_SPLIT_PMD) !== 0) {
+      splitHugePmd(this.mm, vma, region);
+      table = pageTable.tableOf(region);
+    }
     if (table === PMD_HUGE) return this.lookHuge(vma, region, indexOf(address));
     const index = indexOf(address);
     const entry = pageTable.baseOf(table) + index;
     const pte = pageTable.flagsOf(table)[entry];
-    if (pte === 0) return this.hole(vma);
+    if (pte === 0) return this.hole(vma, address);
     const pfn = pageTable.framesOf(table)[entry];
     const isSpecial = (pte & PTE_SPECIAL) !== 0;
     if (!this.accessible(vma, pte, isSpecial ? -1 : pfn)) return MISSING;
@@ -171,7 +194,7 @@ export class SlowWalk {
     }
     const { frames } = this.mm.memory;
     const head = frames.headOf(pfn);
-    if ((pte & PTE_WRITE) === 0 && gupMustUnshare(vma, this.flags, frames.flags[head], frames.flags[pfn])) {
+    if ((pte & PTE_WRITE) === 0 && this.mustUnshare(vma, head, pfn)) {
       return NEED_UNSHARE;
     }
     const refusal = this.grab(pfn, head, 1);
@@ -188,9 +211,11 @@ export class SlowWalk {
     const { pageTable, memory } = this.mm;
     const { frames } = memory;
     const pte = pageTable.hugeFlags(region);
-    const head = pageTable.hugeHead(region);
+    const first = pageTable.hugeHead(region);
+    const head = frames.headOf(first); // Not the same in a hugetlb page of 1 GiB.
     if (!this.accessible(vma, pte, head)) return MISSING;
-    if ((pte & PTE_WRITE) === 0 && gupMustUnshare(vma, this.flags, frames.flags[head], frames.flags[head])) {
+    if ((pte & PTE_SPECIAL) !== 0 && (this.flags & FOLL_DUMP) !== 0) return this.refuse(rules.DUMP_HOLE);
+    if ((pte & PTE_WRITE) === 0 && this.mustUnshare(vma, head, head)) {
       return NEED_UNSHARE;
     }
     const left = Math.floor((vma.end - (this.start + this.done * PAGE_SIZE)) / PAGE_SIZE);
@@ -203,25 +228,35 @@ export class SlowWalk {
       return this.refuse(rules.HUGE_SECOND_GRAB);
     }
     if ((this.flags & FOLL_TOUCH) !== 0) {
-      pageTable.setHugeFlags(region, pte | PTE_ACCESSED);
-      this.touch(head, pte);
+      // `touch_pmd`: unlike with a small page it is the entry that is marked for a writer, not the folio.
+      const isWrite = (this.flags & FOLL_WRITE) !== 0;
+      pageTable.setHugeFlags(region, pte | PTE_ACCESSED | (isWrite ? PTE_DIRTY : 0));
     }
-    this.store(head + index, covered);
+    this.store(first + index, covered);
     return covered;
   }
 
   /** Nothing is there yet: a core dump does without it, everybody else gets it faulted in. */
-  private hole(vma: Vma): number {
-    if ((this.flags & FOLL_DUMP) !== 0 && vma.isAnonymous) return this.refuse(rules.DUMP_HOLE);
-    return MISSING;
+  private hole(vma: Vma, address: number): number {
+    if ((this.flags & FOLL_DUMP) === 0) return MISSING;
+    const isHole = vma.isAnonymous || ((vma.flags & VM_HUGETLB) !== 0 && !hugetlbPagecachePresent(vma, address));
+    return isHole ? this.refuse(rules.DUMP_HOLE) : MISSING;
   }
 
   /** Steps 1 to 3 of the order in `follow_page_pte`: present, not PROT_NONE, writable if asked for. */
   private accessible(vma: Vma, pte: number, pfn: number): boolean {
     if ((pte & PTE_PRESENT) === 0) return false;
-    if ((pte & PTE_PROTNONE) !== 0 && (this.flags & FOLL_FORCE) === 0) return false;
+    if ((pte & PTE_PROTNONE) !== 0 && !this.canFollowProtnone(vma)) return false;
     if ((this.flags & FOLL_WRITE) === 0 || (pte & PTE_WRITE) !== 0) return true;
     return pfn >= 0 && this.mayForceWrite(vma, pte, pfn);
+  }
+
+  /**
+   * Whether an entry without permissions may be used: it is not, as a NUMA hint in an area with permissions, for those who
+   * want hints honoured. In an area without permissions only FOLL_FORCE comes so far. `gup_can_follow_protnone`.
+   */
+  private canFollowProtnone(vma: Vma): boolean {
+    return (this.flags & FOLL_HONOR_NUMA_FAULT) === 0 || (vma.flags & (VM_READ | VM_WRITE | VM_EXEC)) === 0;
   }
 
   /** FOLL_FORCE: a write through a read-only entry of the exclusive page of a private area. `can_follow_write_common`. */
@@ -230,12 +265,18 @@ export class SlowWalk {
     if ((vma.flags & (VM_SHARED | VM_MAYSHARE | VM_WRITE)) !== 0 || (vma.flags & VM_MAYWRITE) === 0) return false;
     const { frames } = this.mm.memory;
     const isOwn = (frames.flags[frames.headOf(pfn)] & PG_anon) !== 0 && (frames.flags[pfn] & PG_anonExclusive) !== 0;
-    return isOwn && (pte & (PTE_SOFT_DIRTY | PTE_UFFD_WP)) !== PTE_UFFD_WP;
+    if (!isOwn || needsSoftDirtyWp(vma, pte)) return false;
+    return (pte & PTE_UFFD_WP) === 0 || (vma.flags & VM_UFFD_WP) === 0;
+  }
+
+  private mustUnshare(vma: Vma, head: number, pfn: number): boolean {
+    const { frames, profile } = this.mm.memory;
+    return gupMustUnshare(profile, vma, this.flags, frames.flags[head], frames.flags[pfn]);
   }
 
   /** `try_grab_folio`. Null when taken. */
   private grab(pfn: number, head: number, pages: number): Refusal | null {
-    const { frames, scheme, vmstat } = this.mm.memory;
+    const { frames, scheme, vmstat, profile } = this.mm.memory;
     if ((this.flags & (FOLL_PIN | FOLL_GET)) === 0) return null; // R-05
     if ((frames.flags[head] & PG_p2pdma) !== 0 && (this.flags & FOLL_PCI_P2PDMA) === 0) return rules.P2P_PAGE;
     if ((this.flags & FOLL_GET) !== 0) {
@@ -243,7 +284,7 @@ export class SlowWalk {
       frames.get(head, pages); // R-01
       return null;
     }
-    if (head === ZERO_PFN) return null; // R-04
+    if (head === ZERO_PFN && profile.zeroPageUncounted) return null; // R-04
     if (frames.order[head] !== 0) {
       if (scheme.acquireFolio(head, pages) !== 0) return rules.COUNT_GUARD;
     } else {
@@ -267,7 +308,8 @@ export class SlowWalk {
   private touch(head: number, pte: number): void {
     const { flags } = this.mm.memory.frames;
     flags[head] |= PG_referenced;
-    if ((this.flags & FOLL_WRITE) !== 0 && (pte & PTE_DIRTY) === 0) flags[head] |= PG_dirty;
+    if ((this.flags & FOLL_WRITE) === 0 || (pte & PTE_DIRTY) !== 0 || (flags[head] & PG_dirty) !== 0) return;
+    folioMarkDirty(this.mm.memory, head);
   }
 
   private store(pfn: number, n: number): void {

@@ -8,19 +8,16 @@
  * Results are numbers unless a fault has to sleep; then a task that gives the number. The functions may sleep (task
  * context only, checked at the call) unless they say "any context".
  * mmap_lock is implied (see mm.ts), so `*_unlocked` differs from the plain form by FOLL_TOUCH only.
- * Left out: memfd_pin_folios, get_dump_page, migration out of ZONE_MOVABLE (a long-term pin of such a page is refused),
- * the `locked` argument (F-06).
+ * Elsewhere: the release half (unpin.ts), memfd_pin_folios (memfd-pin.ts), what only faults in (populate.ts), get_dump_page
+ * (access-remote.ts). Left out: converting pins of device-coherent pages.
  * Source followed: mm/gup.c (6.18), Documentation/core-api/pin_user_pages.rst.
  */
-import { PincushionError, callSite, sleeping } from '@pincushion/sim';
-import type { ContextStack, FaultSites, MaySleep, Task, Tracepoint } from '@pincushion/sim';
-import { PG_dirty, PG_zoneUnpinnable, ZONES_SHIFT } from './frames';
-import type { FrameTable } from './frames';
+import { EAGAIN, EINVAL, ENOMEM, callSite, sleeping } from '@pincushion/sim';
+import type { FaultSites, MaySleep, Task, Tracepoint } from '@pincushion/sim';
 import {
   FOLL_FAST_ONLY,
   FOLL_GET,
   FOLL_LONGTERM,
-  FOLL_MADV_POPULATE,
   FOLL_PIN,
   FOLL_REMOTE,
   FOLL_TOUCH,
@@ -31,21 +28,18 @@ import { FastWalk } from './gup-fast';
 import * as rules from './gup-rules';
 import type { Refusal } from './gup-rules';
 import { SlowWalk } from './gup-slow';
-import type { Ledger } from './ledger';
 import type { Memory } from './memory';
+import { folioIsLongtermPinnable, migrateLongtermUnpinnable } from './migrate';
 import type { Mm } from './mm';
 import { PAGE_SIZE } from './page-size';
+import type { PinnedRanges } from './pinned-ranges';
 import { REGION_BYTES, TASK_SIZE } from './page-table';
-import type { PinScheme } from './pin-scheme';
-import { FRAME_MASK, PIN_TAG } from './user-page';
+import { UserPageReleaser } from './unpin';
+import { FRAME_MASK, PIN_TAG, newPinnedPages } from './user-page';
 import type { GottenPages, PinnedPages } from './user-page';
-import { VM_WRITE } from './vma';
-import type { Vmstat } from './vmstat';
 import { ZERO_PFN } from './zero-page';
-import { ZoneType } from './zone';
 
 // Constants of other modules are bound once: an imported binding read in a loop is a property read.
-const TAG = PIN_TAG;
 const MASK = FRAME_MASK;
 const ZERO = ZERO_PFN;
 const SIZE = PAGE_SIZE;
@@ -57,35 +51,27 @@ const LONGTERM = FOLL_LONGTERM;
 const FAST_ONLY = FOLL_FAST_ONLY;
 /** Flags that need no validation on the hot path. */
 const PLAIN_FLAGS = FOLL_WRITE | FOLL_LONGTERM;
-/** Releases are handed to the scheme in runs of at most this many pages: short loops are compiled normally. */
-const RUN_MAX = 512;
+/** For a ledger that only counts. */
+const NO_PAGES = newPinnedPages(0);
 
-export class UserPageGrabber {
-  private readonly contexts: ContextStack;
-  private readonly frames: FrameTable;
-  private readonly scheme: PinScheme;
-  private readonly ledger: Ledger;
-  private readonly vmstat: Vmstat;
+/** `int *locked` of the kernel: the caller holds mmap_lock (1) and allows that it is dropped, after which it reads 0. */
+export interface MmapLock {
+  locked: number;
+}
+
+export class UserPageGrabber extends UserPageReleaser {
   private readonly faults: FaultSites;
   private readonly fast: FastWalk;
   private readonly pinTrace: Tracepoint;
-  private readonly unpinTrace: Tracepoint;
-  /** The array form of one entry, for `unpinUserPage`. */
-  private readonly singlePin = new Int32Array(1) as PinnedPages;
   private lastRefusal: Refusal | null = null;
   /** WARN_ON_ONCE: refusals that were reported as findings. */
   private readonly warned = new Set<string>();
 
-  constructor(private readonly memory: Memory) {
-    this.contexts = memory.world.contexts;
-    this.frames = memory.frames;
-    this.scheme = memory.scheme;
-    this.ledger = memory.ledger;
-    this.vmstat = memory.vmstat;
+  constructor(memory: Memory) {
+    super(memory);
     this.faults = memory.faults;
     this.fast = new FastWalk(memory);
     this.pinTrace = memory.world.trace.point('gup:pin', ['frame', 'pages', 'owner', 'flags']);
-    this.unpinTrace = memory.world.trace.point('gup:unpin', ['frame', 'pages', 'owner', 'flags']);
   }
 
   // ---- acquiring: get ------------------------------------------------------------------------------------------------
@@ -117,7 +103,7 @@ export class UserPageGrabber {
     return this.slowCall('getUserPagesUnlocked', mm, start, nr, flags, own, FOLL_GET, pages, at, owner, false);
   }
 
-  /** `get_user_pages_remote`: on the memory of another process. */
+  /** `get_user_pages_remote`: on the memory of another process. With `lock` waits may drop the lock. */
   getUserPagesRemote(
     mm: Mm,
     start: number,
@@ -126,9 +112,10 @@ export class UserPageGrabber {
     pages: GottenPages | null,
     at: number,
     owner: number,
+    lock: MmapLock | null = null,
   ): MaySleep {
-    const own = FOLL_TOUCH | FOLL_REMOTE;
-    return this.slowCall('getUserPagesRemote', mm, start, nr, flags, own, FOLL_GET, pages, at, owner, false);
+    const own = FOLL_TOUCH | FOLL_REMOTE | (lock === null ? 0 : FOLL_UNLOCKABLE);
+    return this.slowCall('getUserPagesRemote', mm, start, nr, flags, own, FOLL_GET, pages, at, owner, false, lock);
   }
 
   /** `get_user_pages_fast`: page table first, then as `getUserPagesUnlocked`. */
@@ -187,7 +174,7 @@ export class UserPageGrabber {
     return this.slowCall('pinUserPagesUnlocked', mm, start, nr, flags, own, FOLL_PIN, pages, at, owner, true);
   }
 
-  /** `pin_user_pages_remote`. Invalid arguments give 0 (F-08). */
+  /** `pin_user_pages_remote`. Invalid arguments give 0 (F-08). With `lock` waits may drop the lock. */
   pinUserPagesRemote(
     mm: Mm,
     start: number,
@@ -196,9 +183,10 @@ export class UserPageGrabber {
     pages: PinnedPages,
     at: number,
     owner: number,
+    lock: MmapLock | null = null,
   ): MaySleep {
-    const own = FOLL_TOUCH | FOLL_REMOTE;
-    return this.slowCall('pinUserPagesRemote', mm, start, nr, flags, own, FOLL_PIN, pages, at, owner, true);
+    const own = FOLL_TOUCH | FOLL_REMOTE | (lock === null ? 0 : FOLL_UNLOCKABLE);
+    return this.slowCall('pinUserPagesRemote', mm, start, nr, flags, own, FOLL_PIN, pages, at, owner, true, lock);
   }
 
   /** `pin_user_pages_fast`: the form for every I/O. Page table first; only what that refuses goes the slow way. */
@@ -219,88 +207,27 @@ export class UserPageGrabber {
     return this.fastCall(mm, start, nr, flags, PIN, pages, at, owner);
   }
 
-  // ---- releasing -----------------------------------------------------------------------------------------------------
-
   /**
-   * `unpin_user_pages`: gives back `n` pins, `pages[from…from+n-1]`; entries of 0 are skipped. Does not mark anything
-   * dirty: a caller whose device wrote uses `unpinUserPagesDirtyLock` (U-02). An errno as `n` is reported and releases
-   * nothing. Throws PIN_WRONG_RELEASE for pages that were not pinned by `pin*`. Any context.
+   * `pin_user_pages_fast` into ranges: appends what it pins to `ranges`, so that a huge mapping costs as much as one page.
+   * What is promised, and the result, is as with an array. Release: `unpinUserPageRanges`, all of `ranges` at once.
    */
-  unpinUserPages(pages: PinnedPages, from: number, n: number): void {
-    if (n <= 0) {
-      if (n < 0) this.warnErrnoAsCount(n);
-      return;
+  pinUserPageRanges(mm: Mm, start: number, nr: number, flags: number, ranges: PinnedRanges, owner: number): MaySleep {
+    this.contexts.mightSleep('pinUserPageRanges');
+    if (this.faults.armed) {
+      const error = this.faults.hit('pin');
+      if (error !== 0) return error;
     }
-    if ((pages[from] & TAG) === 0 && pages[from] !== 0) this.throwWrongPartner(pages[from], 'unpinUserPages');
-    this.ledger.unpinned(pages, from, n);
-    if (this.unpinTrace.on) this.traceRuns(this.unpinTrace, pages, from, n, 0, 0);
-    const end = from + n;
-    const order = this.frames.order;
-    for (let i = from; i < end;) {
-      const stop = end - i < RUN_MAX ? end : i + RUN_MAX;
-      const runEnd = smallRun(order, pages, i, stop);
-      if (runEnd > i) {
-        this.scheme.release(pages, i, runEnd - i);
-        this.vmstat.nrFollPinReleased += runEnd - i;
-        i = runEnd;
-      }
-      if (i < stop) i = this.unpinOther(pages, i, end);
-    }
-  }
-
-  /** `unpin_user_page`: one pin, an entry of a `PinnedPages`. Any context. */
-  unpinUserPage(entry: number): void {
-    this.singlePin[0] = entry;
-    this.unpinUserPages(this.singlePin, 0, 1);
-  }
-
-  /**
-   * `unpin_user_pages_dirty_lock`: as `unpinUserPages`, and marks the folios dirty first when `makeDirty`. Waits for the
-   * folio lock, so task context only (U-03). Returns 0.
-   */
-  unpinUserPagesDirtyLock(pages: PinnedPages, from: number, n: number, makeDirty: boolean): MaySleep {
-    this.contexts.mightSleep('unpinUserPagesDirtyLock');
-    if (makeDirty) for (let i = from; i < from + n; i++) this.markDirty(pages[i]);
-    this.unpinUserPages(pages, from, n);
-    return 0;
-  }
-
-  /** `put_page` for each of `n` gotten pages; entries of 0 are skipped. Throws PIN_WRONG_RELEASE for pins. Any context. */
-  putPages(pages: GottenPages, from: number, n: number): void {
-    for (let i = from; i < from + n; i++) {
-      if ((pages[i] & TAG) !== 0) this.throwWrongPartner(pages[i], 'putPages');
-    }
-    if (n <= 0) return;
-    this.ledger.put(pages, from, n);
-    for (let i = from; i < from + n; i++) {
-      if (pages[i] !== 0) this.frames.put(this.frames.headOf(pages[i]), 1);
-      else this.ledger.putSkipped();
-    }
-  }
-
-  // ---- dirty, queries --------------------------------------------------------------------------------------------------
-
-  /** `set_page_dirty_lock`. Task context. Returns 0. */
-  setPageDirtyLock(entry: number): MaySleep {
-    this.contexts.mightSleep('setPageDirtyLock');
-    this.markDirty(entry);
-    return 0;
-  }
-
-  /** Whether the folio of an entry is dirty. Any context. */
-  isDirty(entry: number): boolean {
-    return (this.frames.flags[this.frames.headOf(entry & MASK)] & PG_dirty) !== 0;
-  }
-
-  /** Marks the folio of an entry dirty without a lock; for the block layer before a read (`bio_set_pages_dirty`). */
-  markDirty(entry: number): void {
-    const pfn = entry & MASK;
-    if (pfn !== 0 && pfn !== ZERO) this.frames.flags[this.frames.headOf(pfn)] |= PG_dirty;
-  }
-
-  /** `folio_maybe_dma_pinned`, as far as the scheme can tell. Any context. */
-  folioMaybeDmaPinned(pfn: number): boolean {
-    return this.scheme.isPinned(pfn & MASK) !== 'no';
+    const refused = this.fastRefusal(flags, PIN);
+    if (refused !== 0) return refused;
+    mm.hasPinned = true; // E-05
+    const first = start - (start % SIZE);
+    if (nr <= 0 || first + nr * SIZE > USER_END) return this.impossibleRange(first, nr);
+    const before = ranges.pages;
+    const all = flags | PIN;
+    const done = this.fast.grabRanges(mm, first, nr, all, ranges);
+    if (done < nr) return this.rangesTail(mm, first + done * SIZE, nr - done, all, ranges, before, owner);
+    this.accountRanges(ranges, before, owner, all);
+    return done;
   }
 
   /** Why the last refused call was refused: "V-07: the area is not writable". Empty when none was. */
@@ -308,11 +235,37 @@ export class UserPageGrabber {
     return this.lastRefusal?.sentence ?? '';
   }
 
-  /** `mm_populate`: faults `nr` pages in, writably where the area allows writing. 0 or -errno; task context. */
-  populate(mm: Mm, start: number, nr: number): MaySleep {
-    const vma = mm.vmas.lookup(start);
-    const write = vma !== null && (vma.flags & VM_WRITE) !== 0 ? FOLL_WRITE : 0;
-    return this.drive(new SlowWalk(mm, start, nr, FOLL_TOUCH | FOLL_MADV_POPULATE | write, null, 0), 'populate');
+  /**
+   * `__get_user_pages` without pages: brings `nr` pages from `start` on in as a grab with `flags`, internal ones included,
+   * would, and takes no reference. Pages brought in, or -errno when there is none. Task context.
+   */
+  faultIn(mm: Mm, start: number, nr: number, flags: number): MaySleep {
+    return this.drive(new SlowWalk(mm, start, nr, flags, null, 0), 'faultIn');
+  }
+
+  /** One pin of the folio at `head` into `folios[at]`, as FOLL_PIN | FOLL_LONGTERM. 0 or -EINVAL. For memfd_pin_folios. */
+  pinFolio(folios: PinnedPages, at: number, head: number, owner: number): number {
+    folios[at] = head;
+    const taken =
+      this.frames.order[head] !== 0
+        ? this.scheme.acquireFolio(head, 1) === 0
+        : this.scheme.acquire(folios, at, 1) === 1;
+    if (!taken) return -EINVAL;
+    folios[at] = head | PIN_TAG;
+    this.vmstat.nrFollPinAcquired++;
+    this.account(folios, at, 1, owner, PIN | LONGTERM);
+    return 0;
+  }
+
+  /**
+   * Of `n` folios of `pinFolio` all may stay where they are: `n`. Else all are unpinned: -EAGAIN when those were moved,
+   * -ENOMEM when one could not be. `check_and_migrate_movable_folios`.
+   */
+  settleLongterm(folios: PinnedPages, n: number): number {
+    const heads = this.unpinnable(folios, 0, n);
+    if (heads.length === 0) return n;
+    this.unpinFolios(folios, 0, n);
+    return this.move(heads);
   }
 
   // ---- inside ----------------------------------------------------------------------------------------------------------
@@ -328,13 +281,9 @@ export class UserPageGrabber {
     at: number,
     owner: number,
   ): MaySleep {
-    if ((flags & ~PLAIN_FLAGS) !== 0 || (flags & LONGTERM & ~own) !== 0) {
-      const refusal = rules.checkArguments(flags, own, true) ?? rules.checkFastFlags(flags | own);
-      if (refusal !== null) return this.warnBadFlags(refusal);
-    }
-    const isPin = (own & PIN) !== 0;
-    if (!isPin && (flags & LONGTERM) !== 0) return this.warnBadFlags(rules.checkArguments(flags, own, true));
-    if (isPin) mm.hasPinned = true; // E-05
+    const refused = this.fastRefusal(flags, own);
+    if (refused !== 0) return refused;
+    if ((own & PIN) !== 0) mm.hasPinned = true; // E-05
     const offset = (start - Math.floor(start / REGION) * REGION) & (SIZE - 1);
     const first = start - offset;
     const end = first + nr * SIZE;
@@ -346,6 +295,57 @@ export class UserPageGrabber {
     }
     if (done > 0) this.account(pages, at, done, owner, all);
     return done;
+  }
+
+  /** F-01 to F-07 for the fast calls: 0 or -errno. */
+  private fastRefusal(flags: number, own: number): number {
+    if ((flags & ~PLAIN_FLAGS) === 0 && ((flags & LONGTERM) === 0 || (own & PIN) !== 0)) return 0;
+    const refusal = rules.checkArguments(flags, own, true) ?? rules.checkFastFlags(flags | own);
+    return refusal === null ? 0 : this.warnBadFlags(refusal);
+  }
+
+  /** The slow way for what the fast walk into ranges left over; `before`: pages of `ranges` that are not of this call. */
+  private rangesTail(
+    mm: Mm,
+    start: number,
+    nr: number,
+    all: number,
+    ranges: PinnedRanges,
+    before: number,
+    owner: number,
+  ): MaySleep {
+    const what = 'pinUserPageRanges';
+    const pages = newPinnedPages(nr);
+    const rest = this.grabSlow(mm, start, nr, all | FOLL_TOUCH | FOLL_UNLOCKABLE, pages, 0, what);
+    if (typeof rest === 'number') return this.finishRanges(rest, pages, ranges, before, owner, all);
+    return sleeping(this.memory.world, what, () => this.finishRangesLater(rest, pages, ranges, before, owner, all));
+  }
+
+  /** E-07, as `finish`. */
+  private finishRanges(
+    rest: number,
+    pages: PinnedPages,
+    ranges: PinnedRanges,
+    before: number,
+    owner: number,
+    all: number,
+  ): number {
+    if (rest > 0) ranges.appendPages(pages, 0, rest);
+    const total = ranges.pages - before;
+    if (total === 0) return rest;
+    this.accountRanges(ranges, before, owner, all);
+    return total;
+  }
+
+  private *finishRangesLater(
+    pending: Task<number>,
+    pages: PinnedPages,
+    ranges: PinnedRanges,
+    before: number,
+    owner: number,
+    all: number,
+  ) {
+    return this.finishRanges(yield* pending, pages, ranges, before, owner, all);
   }
 
   /** The slow way for what the fast walk left over. */
@@ -361,10 +361,9 @@ export class UserPageGrabber {
   ): MaySleep {
     const what = (all & FOLL_PIN) !== 0 ? 'pinUserPagesFast' : 'getUserPagesFast';
     const flags = all | FOLL_TOUCH | FOLL_UNLOCKABLE;
-    const walk = new SlowWalk(mm, first + done * PAGE_SIZE, nr - done, flags, pages, at + done);
-    const rest = this.grabSlow(walk, what, flags, pages, at + done);
+    const rest = this.grabSlow(mm, first + done * PAGE_SIZE, nr - done, flags, pages, at + done, what);
     if (typeof rest !== 'number') {
-      return sleeping(this.memory.world, what, () => this.finishLater(rest, pages, at, done, owner, all));
+      return sleeping(this.memory.world, what, () => this.finishLater(rest, pages, at, done, owner, all, null));
     }
     return this.finish(rest, pages, at, done, owner, all);
   }
@@ -384,8 +383,11 @@ export class UserPageGrabber {
     done: number,
     owner: number,
     all: number,
+    lock: MmapLock | null,
   ) {
-    return this.finish(yield* pending, pages, at, done, owner, all);
+    const rest = yield* pending;
+    if (lock !== null) lock.locked = 0;
+    return this.finish(rest, pages, at, done, owner, all);
   }
 
   /** Every entry without a fast part. `grabs` is FOLL_PIN or FOLL_GET; a get without an array grabs nothing (E-10). */
@@ -401,6 +403,7 @@ export class UserPageGrabber {
     at: number,
     owner: number,
     isZeroWhenInvalid: boolean,
+    lock: MmapLock | null = null,
   ): MaySleep {
     this.contexts.mightSleep(what);
     const isPin = grabs === FOLL_PIN;
@@ -409,30 +412,56 @@ export class UserPageGrabber {
       if (error !== 0) return error;
     }
     const all = flags | own | (isPin || pages !== null ? grabs : 0);
-    const refusal = rules.checkArguments(flags, all & ~flags & (FOLL_GET | FOLL_PIN), pages !== null);
+    const refusal = rules.checkArguments(flags, all & ~flags & (FOLL_GET | FOLL_PIN), pages !== null, lock);
     if (refusal !== null) {
       const errno = this.warnBadFlags(refusal);
       return isZeroWhenInvalid ? 0 : errno;
     }
-    if (isPin) mm.hasPinned = true; // E-05
     if (nr <= 0) return 0; // E-01
+    if (isPin) mm.hasPinned = true; // E-05
     const first = start - (start % PAGE_SIZE);
-    const walk = new SlowWalk(mm, first, nr, all, pages, at);
-    const got = this.grabSlow(walk, what, all, pages, at);
+    const got = this.grabSlow(mm, first, nr, all, pages, at, what);
     if (typeof got === 'number') return this.finish(got, pages, at, 0, owner, all);
-    return sleeping(this.memory.world, what, () => this.finishLater(got, pages, at, 0, owner, all));
+    return sleeping(this.memory.world, what, () => this.finishLater(got, pages, at, 0, owner, all, lock));
   }
 
-  /** SL-02: a long-term pin looks at what it got, and gives all of it back when a page may not be pinned so. */
-  private grabSlow(walk: SlowWalk, what: string, flags: number, pages: Int32Array | null, at: number): MaySleep {
-    const got = this.drive(walk, what);
-    if ((flags & FOLL_LONGTERM) === 0 || pages === null) return got;
-    if (typeof got === 'number') return this.checkLongterm(got, pages, at);
-    return sleeping(this.memory.world, what, () => this.checkLongtermLater(got, pages, at));
+  /** SL-02: a long-term pin looks at what it got; what may not stay where it is is moved, and the walk begins anew. */
+  private grabSlow(
+    mm: Mm,
+    first: number,
+    nr: number,
+    flags: number,
+    pages: Int32Array | null,
+    at: number,
+    what: string,
+  ): MaySleep {
+    for (;;) {
+      const got = this.drive(new SlowWalk(mm, first, nr, flags, pages, at), what);
+      if ((flags & FOLL_LONGTERM) === 0 || pages === null) return got;
+      if (typeof got !== 'number') {
+        return sleeping(this.memory.world, what, () =>
+          this.grabLongtermLater(got, mm, first, nr, flags, pages, at, what),
+        );
+      }
+      const checked = this.moveUnpinnable(got, pages, at);
+      if (checked !== -EAGAIN) return checked;
+    }
   }
 
-  private *checkLongtermLater(pending: Task<number>, pages: Int32Array, at: number) {
-    return this.checkLongterm(yield* pending, pages, at);
+  private *grabLongtermLater(
+    pending: Task<number>,
+    mm: Mm,
+    first: number,
+    nr: number,
+    flags: number,
+    pages: Int32Array,
+    at: number,
+    what: string,
+  ) {
+    const checked = this.moveUnpinnable(yield* pending, pages, at);
+    if (checked !== -EAGAIN) return checked;
+    const again = this.grabSlow(mm, first, nr, flags, pages, at, what);
+    return typeof again === 'number' ? again : yield* again;
   }
 
   private drive(walk: SlowWalk, what: string): MaySleep {
@@ -454,8 +483,9 @@ export class UserPageGrabber {
   private *driveLater(walk: SlowWalk, pending: Task<number>) {
     let fault: MaySleep = pending;
     for (;;) {
+      const hadToWait = typeof fault !== 'number';
       const result: number = typeof fault === 'number' ? fault : yield* fault;
-      if (walk.faulted(result) || walk.advance()) return this.ended(walk);
+      if (walk.faulted(result) || (hadToWait && walk.signalled()) || walk.advance()) return this.ended(walk);
       fault = walk.fault();
     }
   }
@@ -465,21 +495,33 @@ export class UserPageGrabber {
     return walk.result;
   }
 
-  /** `check_and_migrate_movable_pages`, without migration: L-01, nothing stays pinned. */
-  private checkLongterm(got: number, pages: Int32Array, at: number): number {
-    for (let i = 0; i < got; i++) {
-      if (this.isLongtermPinnable(pages[at + i] & MASK)) continue;
-      this.releaseQuietly(pages, at, got);
-      this.lastRefusal = rules.NOT_MOVABLE;
-      return rules.NOT_MOVABLE.errno;
-    }
-    return got;
+  /**
+   * Of `got` pinned pages all may stay: `got`. Else all are unpinned, and those that may not stay are moved: -EAGAIN, or
+   * -ENOMEM when one could not be (L-01). The kernel tries for ever while a page is off its list (L-02); here that is
+   * -ENOMEM too. `check_and_migrate_movable_pages`.
+   */
+  private moveUnpinnable(got: number, pages: Int32Array, at: number): number {
+    const heads = this.unpinnable(pages, at, got);
+    if (heads.length === 0) return got;
+    this.releaseQuietly(pages, at, got);
+    return this.move(heads);
   }
 
-  /** `folio_is_longterm_pinnable`. */
-  private isLongtermPinnable(pfn: number): boolean {
-    const flags = this.frames.flags[this.frames.headOf(pfn)];
-    return (flags & PG_zoneUnpinnable) === 0 || ((flags >>> ZONES_SHIFT) & 3) !== ZoneType.movable;
+  /** Heads of the folios that a long-term pin may not keep where they are. */
+  private unpinnable(pages: Int32Array, at: number, n: number): number[] {
+    const heads: number[] = [];
+    for (let i = 0; i < n; i++) {
+      const head = this.frames.headOf(pages[at + i] & MASK);
+      if (!folioIsLongtermPinnable(this.memory, head) && !heads.includes(head)) heads.push(head);
+    }
+    return heads;
+  }
+
+  /** `migrate_longterm_unpinnable_folios`. */
+  private move(heads: readonly number[]): number {
+    if (migrateLongtermUnpinnable(this.memory, heads) === 0) return -EAGAIN;
+    this.lastRefusal = rules.NOT_MOVABLE;
+    return -ENOMEM;
   }
 
   /** Takes pins back that no holder has seen yet: the ledger does not know them. */
@@ -502,22 +544,15 @@ export class UserPageGrabber {
     } else if ((flags & GET) !== 0) this.ledger.got(pages, at, n, owner, flags);
   }
 
-  /** What breaks a run of pinned small folios: a NULL entry, a large folio, the zero page, a wrong partner. */
-  private unpinOther(pages: PinnedPages, at: number, end: number): number {
-    const entry = pages[at];
-    if (entry === 0) {
-      this.ledger.unpinSkipped();
-      return at + 1;
+  /** The pages of `ranges` from page `before` on were pinned by this call. */
+  private accountRanges(ranges: PinnedRanges, before: number, owner: number, flags: number): void {
+    const n = ranges.pages - before;
+    const { ledger, pinTrace } = this;
+    if (ledger.mode !== 'full' && !pinTrace.on) {
+      ledger.pinned(NO_PAGES, 0, n, owner, flags);
+      return;
     }
-    if ((entry & TAG) === 0) this.throwWrongPartner(entry, 'unpinUserPages');
-    const pfn = entry & MASK;
-    if (pfn === ZERO) return at + 1; // R-04
-    const head = this.frames.headOf(pfn);
-    let i = at + 1;
-    while (i < end && (pages[i] & TAG) !== 0 && this.frames.headOf(pages[i] & MASK) === head) i++; // U-01
-    this.scheme.releaseFolio(head, i - at);
-    this.vmstat.nrFollPinReleased += i - at;
-    return i;
+    this.account(ranges.toPages(before), 0, n, owner, flags);
   }
 
   /** E-01, E-02. */
@@ -542,47 +577,4 @@ export class UserPageGrabber {
     }
     return refusal.errno;
   }
-
-  private warnErrnoAsCount(n: number): void {
-    this.memory.world.findings.report({
-      code: 'PIN_WRONG_RELEASE',
-      summary: `unpinUserPages was given ${n} as the number of pages, which looks like an error number; nothing is released`,
-      sites: [{ what: 'unpinned', site: callSite(), atNs: this.memory.world.now }],
-      details: [],
-    });
-  }
-
-  private throwWrongPartner(entry: number, release: 'unpinUserPages' | 'putPages'): never {
-    const isPin = (entry & TAG) !== 0;
-    const sites = this.ledger.sitesOf(entry).map((site) => `; ${site.what} at ${site.site}`);
-    throw new PincushionError(
-      'PIN_WRONG_RELEASE',
-      `${release} at ${callSite()} was given frame ${entry & MASK}, which was taken by ${isPin ? 'pin' : 'get'}*${sites.join('')}`,
-      {
-        expected: isPin ? 'pages taken by get*' : 'pages taken by pin*',
-        actual: isPin ? 'a pinned page' : 'a page without the mark of a pin',
-        hint: isPin ? 'unpinUserPages' : 'putPages',
-      },
-    );
-  }
-
-  private traceRuns(tp: Tracepoint, pages: Int32Array, from: number, n: number, owner: number, flags: number): void {
-    let i = from;
-    while (i < from + n) {
-      let j = i + 1;
-      while (j < from + n && pages[j] === pages[j - 1] + 1) j++;
-      tp.emit(pages[i] & MASK, j - i, owner, flags);
-      i = j;
-    }
-  }
-}
-
-/** The end of the run of pinned order-0 pages that begins at `from`; the zero page and NULL end it. */
-function smallRun(order: Uint8Array, pages: Int32Array, from: number, end: number): number {
-  for (let i = from; i < end; i++) {
-    const entry = pages[i];
-    const pfn = entry & MASK;
-    if ((entry & TAG) === 0 || pfn === ZERO || order[pfn] !== 0) return i;
-  }
-  return end;
 }

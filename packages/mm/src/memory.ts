@@ -9,17 +9,31 @@
  */
 import { EINVAL, ENOMEM, PincushionError } from '@pincushion/sim';
 import type { FaultSites, World } from '@pincushion/sim';
+import { User } from './accounting';
+import { AddressSpace } from './address-space';
 import { BiasScheme } from './bias-scheme';
 import { Buddy, MAX_PAGE_ORDER } from './buddy';
 import type { FrameOwner } from './frames';
-import { FrameTable, PG_head, PG_reserved, PG_uptodate, PG_zero, ZONES_SHIFT } from './frames';
+import { FrameTable, PG_cma, PG_head, PG_hugetlb, PG_reserved, PG_uptodate, PG_zero, ZONES_SHIFT } from './frames';
 import { UserPageGrabber } from './gup';
+import { HugeZeroFolio } from './huge-zero';
+import { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, HugetlbPool } from './hugetlb-pool';
+import { linux618 } from './kernel-profile';
+import type { KernelProfile } from './kernel-profile';
+import { Ksm } from './ksm';
 import { Ledger } from './ledger';
 import type { LedgerMode } from './ledger';
 import { Mm } from './mm';
+import { MmIds } from './mm-ids';
 import { PageBytes } from './page-bytes';
+import { invalidateMappingPages } from './page-cache';
 import { PAGE_SIZE } from './page-size';
 import type { PinScheme } from './pin-scheme';
+import { deferredSplitScan } from './split-folio';
+import { SwapArea } from './swap';
+import { MemorySwapStore } from './swap-store';
+import { ThpOrders } from './thp-orders';
+import type { Vma } from './vma';
 import { Vmstat } from './vmstat';
 import { ZERO_PFN } from './zero-page';
 import { Gfp, ZoneType } from './zone';
@@ -32,12 +46,29 @@ export interface MemoryOptions {
   pmemBytes?: number;
   /** Part of the RAM that is ZONE_MOVABLE. */
   movableBytes?: number;
+  /** Part of ZONE_NORMAL that is reserved for contiguous allocations (CMA); movable pages may use it meanwhile. */
+  cmaBytes?: number;
+  /** Huge pages that are set apart at boot, by their order: 9 (2 MiB) and 18 (1 GiB). None unless given. */
+  hugetlb?: Partial<Readonly<Record<9 | 18, number>>>;
+  /** Swap in host memory, outside of the RAM. None unless given; see `SwapArea.on` for other stores. */
+  swapBytes?: number;
+  /** Which kernel it behaves like; `linux618` unless given. */
+  profile?: KernelProfile;
   /** How pins are tracked; `BiasScheme` unless given. */
   scheme?: (frames: FrameTable) => PinScheme;
   /** `counts` unless given. */
   ledger?: LedgerMode;
   /** The machine, for messages. */
   name?: string;
+}
+
+/** Somebody that the content of frames can belong to: an `AnonVma`, an `AddressSpace`, or a driver. */
+export interface ContentOwner {
+  readonly name: string;
+  /** Where the folio may be mapped, for owners that keep their own reverse map (KSM). */
+  mappedBy?(head: number): Iterable<{ readonly vma: Vma; readonly address: number }>;
+  /** A folio of the owner has been moved to other frames. */
+  moved?(from: number, to: number): undefined;
 }
 
 const BLOCK_FRAMES = 1 << MAX_PAGE_ORDER;
@@ -56,13 +87,27 @@ export class Memory implements FrameOwner {
   readonly vmstat = new Vmstat();
   readonly gup: UserPageGrabber;
   readonly faults: FaultSites;
+  readonly profile: KernelProfile;
+  readonly ksm: Ksm;
+  readonly hugeZero: HugeZeroFolio;
+  /** Pools of huge pages by their order; both sizes are there, if empty. */
+  readonly hugetlb: ReadonlyMap<number, HugetlbPool>;
+  /** Sizes of the large folios that faults on anonymous memory may make. */
+  readonly thpOrders = new ThpOrders();
+  /** Who maps large folios. */
+  readonly mmIds = new MmIds();
+  readonly swap = new SwapArea();
   /** First frame of persistent memory and its number of frames; 0, 0 without. */
   readonly pmemStart: number;
   readonly pmemFrames: number;
+  /** `folio->mlock_count` of folios on the unevictable list, where it is not 1; see mlock.ts. */
+  readonly mlockCounts = new Map<number, number>();
+  /** Who is charged for locked memory of a process that says nothing else. */
+  readonly rootUser = new User('root');
   /** Address spaces that have not exited. */
   readonly mms = new Set<Mm>();
-  /** Names of those content can belong to, by the id in `FrameTable.mapping`. */
-  private readonly mappings: string[] = ['nobody'];
+  /** Those content can belong to, by the id in `FrameTable.mapping`. */
+  private readonly owners: (ContentOwner | null)[] = [null];
   private nextMmId = 1;
   /** Zones to try, in order, by `Gfp`. */
   private readonly zonelists: readonly (readonly Zone[])[];
@@ -75,6 +120,8 @@ export class Memory implements FrameOwner {
     this.faults = world.faults;
     const ram = framesOf(options.ramBytes);
     const movable = Math.min(framesOf(options.movableBytes ?? 0), Math.max(0, ram - BLOCK_FRAMES));
+    const cma = Math.min(framesOf(options.cmaBytes ?? 0), Math.max(0, ram - movable - BLOCK_FRAMES));
+    this.profile = options.profile ?? linux618;
     this.pmemFrames = framesOf(options.pmemBytes ?? 0);
     this.pmemStart = this.pmemFrames === 0 ? 0 : ram;
     const count = ram + this.pmemFrames;
@@ -86,12 +133,13 @@ export class Memory implements FrameOwner {
     }
     this.frames = new FrameTable(count, this);
     this.bytes = new PageBytes(this.frames);
-    this.zones = this.layOut(ram, ram - movable, count);
+    this.zones = this.layOut(ram, ram - movable, cma, count);
     const of = (...types: ZoneType[]): Zone[] =>
-      types.flatMap((type) => this.zones.filter((zone) => zone.type === type && zone.buddy !== null));
+      types.flatMap((type) => this.zones.filter((zone) => zone.type === type && zone.buddy !== null && !zone.cma));
+    const cmaZones = this.zones.filter((zone) => zone.cma);
     this.zonelists = [
       of(ZoneType.normal, ZoneType.dma32),
-      of(ZoneType.movable, ZoneType.normal, ZoneType.dma32),
+      [...of(ZoneType.movable), ...cmaZones, ...of(ZoneType.normal, ZoneType.dma32)],
       of(ZoneType.dma32),
     ];
     this.frames.refcount[ZERO_PFN] = 1;
@@ -99,6 +147,13 @@ export class Memory implements FrameOwner {
     this.scheme = (options.scheme ?? ((frames) => new BiasScheme(frames)))(this.frames);
     this.ledger = new Ledger(world, count, options.ledger ?? 'counts');
     this.gup = new UserPageGrabber(this);
+    this.ksm = new Ksm(this);
+    this.hugeZero = new HugeZeroFolio(this);
+    const pools = [HUGETLB_1G_ORDER, HUGETLB_2M_ORDER] as const;
+    this.hugetlb = new Map(pools.map((order) => [order, new HugetlbPool(this, order, options.hugetlb?.[order] ?? 0)]));
+    if (options.swapBytes !== undefined) {
+      this.swap.on(new MemorySwapStore(this), Math.floor(options.swapBytes / PAGE_SIZE));
+    }
     this.endCheck = world.atEnd(() => {
       this.ledger.reportLeaks(this.name);
       return undefined;
@@ -119,15 +174,35 @@ export class Memory implements FrameOwner {
       const zone = zones[i];
       const head = (zone.buddy as Buddy).take(order);
       if (head < 0) continue;
-      const frames = this.frames;
-      frames.flags[head] = (zone.type << ZONES_SHIFT) | PG_uptodate;
-      frames.refcount[head] = 1;
-      if (order === 0) frames.order[head] = 0;
-      else {
-        frames.flags[head] |= PG_head;
-        frames.order.fill(order, head, head + (1 << order));
-      }
-      this.vmstat.pgalloc += 1 << order;
+      this.prepareFolio(head, order, zone);
+      return head;
+    }
+    return -ENOMEM;
+  }
+
+  /** Makes frames that were taken from their allocator a new folio with one reference. `prep_new_page`. */
+  prepareFolio(head: number, order: number, zone: Zone): void {
+    const { frames } = this;
+    frames.flags[head] = (zone.type << ZONES_SHIFT) | PG_uptodate | (zone.cma ? PG_cma : 0);
+    frames.refcount[head] = 1;
+    if (order === 0) frames.order[head] = 0;
+    else {
+      frames.flags[head] |= PG_head;
+      frames.order.fill(order, head, head + (1 << order));
+    }
+    this.vmstat.pgalloc += 1 << order;
+  }
+
+  /**
+   * Frames for a huge page of a pool, set apart for good: the head, or -ENOMEM. Sizes beyond the page allocator's come from
+   * memory that nobody has touched, and never from ZONE_MOVABLE.
+   */
+  takeHugetlbFrames(order: number): number {
+    for (const zone of this.zonelists[order > MAX_PAGE_ORDER ? Gfp.kernel : Gfp.movable]) {
+      const buddy = zone.buddy as Buddy;
+      const head = order > MAX_PAGE_ORDER ? buddy.takeGigantic(order) : buddy.take(order);
+      if (head < 0) continue;
+      this.prepareFolio(head, order, zone);
       return head;
     }
     return -ENOMEM;
@@ -145,19 +220,38 @@ export class Memory implements FrameOwner {
 
   /** A new, empty address space. It ends with `Mm.exit`. */
   createMm(name: string): Mm {
-    const mm = new Mm(this, this.nextMmId++, name, this.newMapping(name));
+    const mm = new Mm(this, this.nextMmId++, name);
     this.mms.add(mm);
     return mm;
   }
 
   /** An id for `FrameTable.mapping`: somebody that content can belong to. */
-  newMapping(name: string): number {
-    this.mappings.push(name);
-    return this.mappings.length - 1;
+  addOwner(owner: ContentOwner): number {
+    this.owners.push(owner);
+    return this.owners.length - 1;
   }
 
-  mappingName(id: number): string {
-    return this.mappings[id] ?? `mapping ${id}`;
+  /** Who `FrameTable.mapping` means; null for 0. */
+  owner(id: number): ContentOwner | null {
+    return this.owners[id] ?? null;
+  }
+
+  /** The page caches of all files there ever were. */
+  addressSpaces(): AddressSpace[] {
+    return this.owners.filter((owner) => owner instanceof AddressSpace);
+  }
+
+  /**
+   * /proc/sys/vm/drop_caches. With bit 0 of `mode` the clean pages of files that nobody else refers to go, with bit 1 what
+   * the shrinkers find: unmapped parts of large folios, an unused huge zero folio. Returns how many pages. Other kernel
+   * objects are not modelled. Task context. `drop_pagecache_sb`, `drop_slab`.
+   */
+  dropCaches(mode: number): number {
+    this.world.contexts.mightSleep('drop_caches');
+    let dropped = 0;
+    if ((mode & 1) !== 0) for (const mapping of this.addressSpaces()) dropped += invalidateMappingPages(mapping);
+    if ((mode & 2) !== 0) dropped += deferredSplitScan(this) + this.hugeZero.shrink();
+    return dropped;
   }
 
   /** Frames that no one has, in zones with an allocator. */
@@ -177,16 +271,18 @@ export class Memory implements FrameOwner {
     this.endCheck();
   }
 
-  private layOut(ramEnd: number, movableStart: number, end: number): Zone[] {
+  private layOut(ramEnd: number, movableStart: number, cmaFrames: number, end: number): Zone[] {
     const zones: Zone[] = [];
-    const add = (type: ZoneType, name: Zone['name'], start: number, stop: number): void => {
+    const add = (type: ZoneType, name: Zone['name'], start: number, stop: number, cma = false): void => {
       if (stop <= start) return;
       const buddy = type === ZoneType.device ? null : new Buddy(this.frames, start, stop);
-      zones.push({ type, name, start, end: stop, buddy });
+      zones.push({ type, name, start, end: stop, buddy, cma });
     };
-    const dma32End = Math.min(DMA32_END, movableStart);
+    const cmaStart = movableStart - cmaFrames;
+    const dma32End = Math.min(DMA32_END, cmaStart);
     add(ZoneType.dma32, 'DMA32', BLOCK_FRAMES, dma32End);
-    add(ZoneType.normal, 'Normal', dma32End, movableStart);
+    add(ZoneType.normal, 'Normal', dma32End, cmaStart);
+    add(ZoneType.normal, 'CMA', cmaStart, movableStart, true);
     add(ZoneType.movable, 'Movable', movableStart, ramEnd);
     add(ZoneType.device, 'Device', ramEnd, end);
     return zones;
@@ -196,7 +292,8 @@ export class Memory implements FrameOwner {
   folioFreed(head: number): undefined {
     const frames = this.frames;
     const order = frames.order[head];
-    if (frames.mapcount[head] !== 0 || frames.pincount[head] !== 0) this.reportBadPage(head);
+    if (frames.folioMapcount(head) !== 0 || frames.pincount[head] !== 0) this.reportBadPage(head);
+    if ((frames.flags[head] & PG_hugetlb) !== 0 && this.hugetlb.get(order)?.freed(head) === true) return undefined;
     frames.mapping[head] = 0;
     if (order === 0) frames.flags[head] = 0;
     else {
@@ -219,14 +316,17 @@ export class Memory implements FrameOwner {
 
   /** U-05: what the allocator finds when a large folio was released by the wrong function. */
   private reportBadPage(head: number): void {
-    const { mapcount, pincount } = this.frames;
+    const { mapcount, largeMapcount, entireMapcount, pincount } = this.frames;
     this.world.findings.report({
       code: pincount[head] !== 0 ? 'PIN_WRONG_RELEASE' : 'MEMORY_INVALID',
-      summary: `bad page: frame ${head} of ${this.name} is freed with mapcount ${mapcount[head]}, pincount ${pincount[head]}`,
+      summary: `bad page: frame ${head} of ${this.name} is freed with mapcount ${this.frames.folioMapcount(head)}, pincount ${pincount[head]}`,
       sites: this.ledger.sitesOf(head),
       details: [],
     });
-    mapcount[head] = 0;
+    mapcount.fill(0, head, head + (1 << this.frames.order[head]));
+    if (this.frames.order[head] === 0) return;
+    largeMapcount[head] = 0;
+    entireMapcount[head] = 0;
     pincount[head] = 0;
   }
 

@@ -3,161 +3,154 @@
  *
  * mmap_lock is implied: nothing here yields while it changes areas or entries, and a fault that sleeps counts as one that
  * dropped the lock (SL-03). All functions are task context; results are 0 or a count or an address, or -errno.
- * Left out: mremap, brk, stack growth, mlock, memory cgroups; fork comes with the reverse map.
+ * What the calls do lies in files of the kernel's names; here is only what they have in common.
+ * Left out: brk, stack growth, memory cgroups.
  * Source followed: mm/mmap.c, mm/vma.c, mm/mprotect.c, mm/madvise.c (6.18).
  */
-import { EBADF, EEXIST, EFAULT, EINVAL, ENOMEM, EPERM } from '@pincushion/sim';
-import type { MaySleep } from '@pincushion/sim';
-import { handleMmFault, FAULT_WRITE } from './fault';
+import { EFAULT, EINVAL, ENOMEM, sleeping } from '@pincushion/sim';
+import type { MaySleep, Task } from '@pincushion/sim';
+import { UserAccount } from './accounting';
+import { handleMmFault } from './fault';
+import { FAULT_WRITE, VM_FAULT_SIGBUS } from './fault-flags';
+import { dupMmap } from './fork';
+import { splitHugePmdAt } from './huge-memory';
+import { doMadvise, madviseBehaviorValid } from './madvise';
 import type { Memory } from './memory';
+import { doMlock, doMunlock } from './mlock';
+import { PROT_MASK, doMmap, rangeOf, unmapRange } from './mmap';
+import { mprotectRange } from './mprotect';
+import { MS_SYNC, msyncRange } from './msync';
+import { remapMove } from './mremap';
 import { PAGE_SIZE } from './page-size';
-import { PageTable, REGION_BYTES, TASK_SIZE } from './page-table';
-import { SharedMemory } from './shared-memory';
+import { PageTable, TASK_SIZE } from './page-table';
 import { copyFromUser, copyToUser } from './user-access';
-import {
-  VM_EXEC,
-  VM_HUGEPAGE,
-  VM_MAYEXEC,
-  VM_MAYREAD,
-  VM_MAYSHARE,
-  VM_MAYWRITE,
-  VM_NOHUGEPAGE,
-  VM_READ,
-  VM_SHARED,
-  VM_WRITE,
-  Vma,
-  VmaList,
-} from './vma';
-import type { VmaBacking } from './vma';
-import { protectRange, zapRange } from './zap';
-
-export const PROT_NONE = 0;
-export const PROT_READ = 1;
-export const PROT_WRITE = 2;
-export const PROT_EXEC = 4;
-
-export const MAP_SHARED = 0x1;
-export const MAP_PRIVATE = 0x2;
-export const MAP_FIXED = 0x10;
-export const MAP_ANONYMOUS = 0x20;
-export const MAP_POPULATE = 0x8000;
-export const MAP_FIXED_NOREPLACE = 0x100000;
-
-export const MADV_DONTNEED = 4;
-export const MADV_HUGEPAGE = 14;
-export const MADV_NOHUGEPAGE = 15;
-
-/** `vm.mmap_min_addr`. */
-const MMAP_MIN_ADDR = 0x10000;
-/** Where top-down placement starts; the kernel subtracts a random gap, which is not modelled. */
-const MMAP_BASE = TASK_SIZE - 0x8000000;
-/** `vm.max_map_count`. */
-const MAX_MAP_COUNT = 65530;
-const MAP_TYPE = 0xf;
-const PROT_MASK = PROT_READ | PROT_WRITE | PROT_EXEC;
+import { VmaList } from './vma';
+import { VM_EXEC, VM_READ, VM_WRITE } from './vma-flags';
+import type { Vma, VmaBacking } from './vma';
 
 export class Mm {
-  readonly vmas = new VmaList();
+  readonly vmas = new VmaList(this);
   readonly pageTable = new PageTable();
   /** `mm->pinned_vm`, in pages: what drivers have accounted for. GUP itself does no accounting. */
   pinnedVm = 0;
-  /** RLIMIT_MEMLOCK in bytes. Without limit unless set: as a process with CAP_IPC_LOCK. */
-  rlimitMemlock = Infinity;
+  /** `mm->locked_vm`, in pages: what mlock has locked. */
+  lockedVm = 0;
+  /** The part of `lockedVm` that no locked area explains: areas that MREMAP_DONTUNMAP left behind unlocked. */
+  lockedVmStray = 0;
+  /** What the process may lock, and who is charged for it. */
+  user: UserAccount;
   /** MMF_HAS_PINNED: set at the first attempt to pin, never cleared (E-05, P-05). */
   hasPinned = false;
   /** A fatal signal is pending: GUP ends with -EINTR before its next page (E-03). */
   fatalSignal = false;
+  /** A signal that is not fatal is pending: it ends waits of those who allow that (FOLL_INTERRUPTIBLE). */
+  signalPending = false;
+  /** Page faults that its CPU accesses took and that were resolved (`ru_minflt + ru_majflt`). */
+  faults = 0;
+  /** The signal that the last failing access of a CPU would have raised; null when there was none yet. */
+  signal: 'SIGSEGV' | 'SIGBUS' | null = null;
   /** `mm->write_protect_seq`: odd while fork copies a private area (Q-06). */
   writeProtectSeq = 0;
 
-  /** Made by `Memory.createMm` only. `mappingId` marks anonymous pages of this mm in the frame table. */
+  /** Made by `Memory.createMm` and fork only. */
   constructor(
     readonly memory: Memory,
     readonly id: number,
     readonly name: string,
-    readonly mappingId: number,
-  ) {}
+  ) {
+    this.user = new UserAccount(memory.rootUser);
+  }
+
+  /** RLIMIT_MEMLOCK in bytes. Without limit unless set. */
+  get rlimitMemlock(): number {
+    return this.user.rlimitMemlock;
+  }
+
+  set rlimitMemlock(bytes: number) {
+    this.user.rlimitMemlock = bytes;
+  }
 
   /**
    * Maps `length` bytes. `flags`: MAP_PRIVATE or MAP_SHARED, MAP_ANONYMOUS or a `backing`, whose page `pageOffset` the
-   * mapping begins with. Returns the address; errors as mmap(2): -EINVAL, -EBADF, -EEXIST, -ENOMEM, -EPERM.
+   * mapping begins with. Returns the address; errors as mmap(2): -EINVAL, -EBADF, -EEXIST, -ENOMEM, -EPERM,
+   * -EAGAIN (MAP_LOCKED above the limit).
    */
   mmap(length: number, prot: number, flags: number, address = 0, backing?: VmaBacking, pageOffset = 0): MaySleep {
     this.memory.world.contexts.mightSleep('mmap');
-    if (!(length > 0)) return -EINVAL;
-    const bytes = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
-    if (bytes > TASK_SIZE || this.vmas.all.length >= MAX_MAP_COUNT) return -ENOMEM;
-    const type = flags & MAP_TYPE;
-    if (type !== MAP_SHARED && type !== MAP_PRIVATE) return -EINVAL;
-    if (backing === undefined && (flags & MAP_ANONYMOUS) === 0) return -EBADF;
-    const start = this.place(address, bytes, flags);
-    if (start < 0) return start;
-    if ((flags & MAP_FIXED) !== 0 && this.vmas.overlaps(start, start + bytes)) this.unmap(start, start + bytes);
-    let vmFlags = (prot & PROT_MASK) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
-    if (type === MAP_SHARED) vmFlags |= VM_SHARED | VM_MAYSHARE;
-    const object: VmaBacking | null =
-      backing ?? (type === MAP_SHARED ? new SharedMemory(this.memory, bytes / PAGE_SIZE) : null);
-    const vma = new Vma(
-      start,
-      start + bytes,
-      vmFlags | (object?.vmFlags ?? 0),
-      object,
-      object === null ? 0 : pageOffset,
-    );
-    this.vmas.insert(vma);
-    if ((flags & MAP_POPULATE) === 0 || prot === PROT_NONE) return start;
-    const populated = this.populate(start, bytes);
-    return typeof populated === 'number' ? start : andThen(populated, start);
+    return doMmap(this, length, prot, flags, address, backing, pageOffset);
   }
 
   /** Unmaps a range, pinned pages included: they live on until they are unpinned. 0 or -EINVAL. */
   munmap(address: number, length: number): MaySleep {
     this.memory.world.contexts.mightSleep('munmap');
     const range = rangeOf(address, length);
-    if (range < 0 || range === 0) return -EINVAL;
-    this.unmap(address, address + range);
+    if (range < 0 || range === 0 || !this.vmas.maySplit(address, address + range)) return -EINVAL;
+    unmapRange(this, address, address + range);
     return 0;
   }
 
-  /** mprotect(2): 0, -EINVAL (not aligned), -ENOMEM (a hole in the range). */
+  /** mprotect(2): 0, -EINVAL (not aligned), -ENOMEM (up to a hole in the range), -EACCES. */
   mprotect(address: number, length: number, prot: number): MaySleep {
     this.memory.world.contexts.mightSleep('mprotect');
     const range = rangeOf(address, length);
     if (range <= 0) return range;
-    const end = address + range;
-    if (this.hasHole(address, end)) return -ENOMEM;
-    this.eachVma(address, end, (vma) => {
-      vma.flags = (vma.flags & ~(VM_READ | VM_WRITE | VM_EXEC)) | (prot & PROT_MASK);
-      return undefined;
-    });
-    protectRange(this, address, end, (prot & PROT_WRITE) !== 0, (prot & PROT_MASK) !== 0);
-    return 0;
+    return mprotectRange(this, address, address + range, prot & PROT_MASK);
   }
 
-  /** madvise(2) for MADV_DONTNEED, MADV_HUGEPAGE, MADV_NOHUGEPAGE; -EINVAL for others. */
+  /** msync(2) with `MS_*`: 0, -EINVAL, -EBUSY, -ENOMEM (a hole; both sides are synced), or what a file says. */
+  msync(address: number, length: number, flags = MS_SYNC): MaySleep {
+    this.memory.world.contexts.mightSleep('msync');
+    const range = rangeOf(address, length);
+    return range <= 0 ? range : msyncRange(this, address, address + range, flags);
+  }
+
+  /**
+   * mremap(2) with MREMAP_MAYMOVE | MREMAP_FIXED and an unchanged length: moves what lies in the range to `newAddress`.
+   * `dontUnmap`: the old area stays, empty (MREMAP_DONTUNMAP). The new address, -EINVAL or -EFAULT.
+   */
+  mremap(address: number, length: number, newAddress: number, options: { dontUnmap?: boolean } = {}): MaySleep {
+    this.memory.world.contexts.mightSleep('mremap');
+    const range = rangeOf(address, length);
+    if (range <= 0 || rangeOf(newAddress, length) < 0) return -EINVAL;
+    if (newAddress < address + range && address < newAddress + range) return -EINVAL;
+    return remapMove(this, address, range, newAddress, options.dontUnmap === true);
+  }
+
+  /** madvise(2); `advice` is one of `MADV_*`. 0 or -errno, see `doMadvise`. */
   madvise(address: number, length: number, advice: number): MaySleep {
     this.memory.world.contexts.mightSleep('madvise');
+    if (!madviseBehaviorValid(advice)) return -EINVAL;
     const range = rangeOf(address, length);
-    if (range <= 0) return range;
-    const end = address + range;
-    if (advice === MADV_DONTNEED) zapRange(this, address, end);
-    else if (advice === MADV_HUGEPAGE || advice === MADV_NOHUGEPAGE) {
-      const [set, clear] = advice === MADV_HUGEPAGE ? [VM_HUGEPAGE, VM_NOHUGEPAGE] : [VM_NOHUGEPAGE, VM_HUGEPAGE];
-      this.eachVma(address, end, (vma) => {
-        vma.flags = (vma.flags & ~clear) | set;
-        return undefined;
-      });
-    } else return -EINVAL;
-    return this.hasHole(address, end) ? -ENOMEM : 0;
+    return range <= 0 ? range : doMadvise(this, address, address + range, advice);
   }
 
-  /** The CPU meets a missing or forbidding entry at `address`. 0, or -EFAULT where a process would get a signal. */
+  /** mlock(2), with `flags` = MLOCK_ONFAULT mlock2(2), on the pages that the range touches. 0 or -errno, see `doMlock`. */
+  mlock(address: number, length: number, flags = 0): MaySleep {
+    this.memory.world.contexts.mightSleep('mlock');
+    const range = touchedRange(address, length);
+    return range < 0 ? range : doMlock(this, address - (address % PAGE_SIZE), range, flags);
+  }
+
+  /** munlock(2) on the pages that the range touches. 0, -EINVAL or -ENOMEM. */
+  munlock(address: number, length: number): MaySleep {
+    this.memory.world.contexts.mightSleep('munlock');
+    const range = touchedRange(address, length);
+    return range < 0 ? range : doMunlock(this, address - (address % PAGE_SIZE), range);
+  }
+
+  /**
+   * The CPU meets a missing or forbidding entry at `address`. 0, or where a process would get a signal (`signal` says
+   * which) -EFAULT; -ENOMEM, -EHWPOISON.
+   */
   fault(address: number, write: boolean): MaySleep {
     this.memory.world.contexts.mightSleep('a page fault');
     const vma = this.vmas.lookup(address);
-    if (vma === null) return -EFAULT;
-    if (write ? (vma.flags & VM_WRITE) === 0 : (vma.flags & (VM_READ | VM_WRITE | VM_EXEC)) === 0) return -EFAULT;
-    return handleMmFault(this, vma, address, write ? FAULT_WRITE : 0);
+    const need = write ? VM_WRITE : VM_READ | VM_WRITE | VM_EXEC;
+    if (vma === null || (vma.flags & need) === 0) return this.faulted(-EFAULT);
+    const result = handleMmFault(this, vma, address, write ? FAULT_WRITE : 0);
+    return typeof result === 'number'
+      ? this.faulted(result)
+      : sleeping(this.memory.world, 'a page fault', () => this.faultSleeping(result));
   }
 
   /**
@@ -173,72 +166,57 @@ export class Mm {
     return copyToUser(this, address, from, at, n);
   }
 
+  /**
+   * fork(2), as far as memory goes: a process with a copy of this address space, or -ENOMEM when there is no page for an
+   * early copy; then there is no child. Task context.
+   */
+  fork(name: string): Mm | number {
+    this.memory.world.contexts.mightSleep('fork');
+    const child = this.memory.createMm(name);
+    child.user = this.user.inherit();
+    const error = dupMmap(child, this);
+    if (error === 0) return child;
+    child.tearDown();
+    return error;
+  }
+
   /** The process ends: everything is unmapped. Pages that are pinned live on until they are unpinned. */
   exit(): MaySleep {
     this.memory.world.contexts.mightSleep('exit');
-    this.unmap(0, TASK_SIZE);
-    this.memory.mms.delete(this);
+    this.tearDown();
     return 0;
   }
 
-  private unmap(start: number, end: number): void {
-    this.vmas.splitAt(start);
-    this.vmas.splitAt(end);
-    zapRange(this, start, end);
-    this.vmas.removeRange(start, end);
+  /** An area is about to be cut at `address`: a huge mapping across it is split. `vma_adjust_trans_huge`. */
+  splitHugePmdAt(vma: Vma, address: number): void {
+    splitHugePmdAt(this, vma, address);
   }
 
-  /** `get_unmapped_area`. */
-  private place(address: number, bytes: number, flags: number): number {
-    if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0) {
-      if (address % PAGE_SIZE !== 0) return -EINVAL;
-      if (address + bytes > TASK_SIZE) return -ENOMEM;
-      if (address < MMAP_MIN_ADDR) return -EPERM;
-      if ((flags & MAP_FIXED_NOREPLACE) !== 0 && this.vmas.overlaps(address, address + bytes)) return -EEXIST;
-      return address;
+  /** `exit_mmap`. */
+  private tearDown(): void {
+    unmapRange(this, 0, TASK_SIZE);
+    this.memory.hugeZero.put(this);
+    this.memory.mms.delete(this);
+  }
+
+  /** `mm_account_fault`, and what the process is told. */
+  private faulted(result: number): number {
+    if (result >= 0) {
+      this.faults++;
+      return 0;
     }
-    const hint = Math.ceil(address / PAGE_SIZE) * PAGE_SIZE;
-    if (hint >= MMAP_MIN_ADDR && hint + bytes <= TASK_SIZE && !this.vmas.overlaps(hint, hint + bytes)) return hint;
-    // Since 6.7 whole 2 MiB units are placed so that huge folios fit (`thp_get_unmapped_area`).
-    const align = bytes % REGION_BYTES === 0 ? REGION_BYTES : PAGE_SIZE;
-    const start = this.vmas.gapBelow(MMAP_BASE, bytes, align, MMAP_MIN_ADDR);
-    return start < 0 ? -ENOMEM : start;
+    if (result === -ENOMEM) return result;
+    this.signal = result === -EFAULT ? 'SIGSEGV' : 'SIGBUS';
+    return result === VM_FAULT_SIGBUS ? -EFAULT : result;
   }
 
-  /** `mm_populate`: errors are not reported, the process will meet them. */
-  private populate(start: number, bytes: number): MaySleep {
-    const { gup } = this.memory;
-    return gup.populate(this, start, bytes / PAGE_SIZE);
-  }
-
-  private hasHole(start: number, end: number): boolean {
-    let at = start;
-    for (let i = this.vmas.indexAfter(start); at < end; i++) {
-      const vma = this.vmas.all[i] as Vma | undefined;
-      if (vma === undefined || vma.start > at) return true;
-      at = vma.end;
-    }
-    return false;
-  }
-
-  private eachVma(start: number, end: number, change: (vma: Vma) => undefined): void {
-    this.vmas.splitAt(start);
-    this.vmas.splitAt(end);
-    for (let i = this.vmas.indexAfter(start); i < this.vmas.all.length && this.vmas.all[i].start < end; i++) {
-      change(this.vmas.all[i]);
-    }
-    this.vmas.mergeRange(start, end);
+  private *faultSleeping(pending: Task<number>) {
+    return this.faulted(yield* pending);
   }
 }
 
-/** The page-aligned length of a range, 0 for an empty one, -EINVAL for an impossible one. */
-function rangeOf(address: number, length: number): number {
-  if (address % PAGE_SIZE !== 0 || address < 0 || !(length >= 0)) return -EINVAL;
-  const bytes = Math.ceil(length / PAGE_SIZE) * PAGE_SIZE;
-  return address + bytes > TASK_SIZE ? -EINVAL : bytes;
-}
-
-function* andThen(pending: Exclude<MaySleep, number>, result: number) {
-  yield* pending;
-  return result;
+/** The page-aligned end of the pages that a range touches, or -EINVAL. */
+function touchedRange(address: number, length: number): number {
+  const end = Math.ceil((address + length) / PAGE_SIZE) * PAGE_SIZE;
+  return address < 0 || !(length >= 0) || end > TASK_SIZE ? -EINVAL : end;
 }

@@ -8,12 +8,19 @@
  */
 import { PG_anon, PG_anonExclusive } from './frames';
 import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from './gup-flags';
+import type { KernelProfile } from './kernel-profile';
 import type { Vma } from './vma';
 
 /** `headFlags` and `pageFlags` are the flags of the folio and of the page; `vma` is null on the fast path. */
-export function gupMustUnshare(vma: Vma | null, flags: number, headFlags: number, pageFlags: number): boolean {
+export function gupMustUnshare(
+  profile: KernelProfile,
+  vma: Vma | null,
+  flags: number,
+  headFlags: number,
+  pageFlags: number,
+): boolean {
   if ((flags & (FOLL_PIN | FOLL_WRITE)) !== FOLL_PIN) return false;
-  if ((headFlags & PG_anon) !== 0) return (pageFlags & PG_anonExclusive) === 0;
-  if ((flags & FOLL_LONGTERM) === 0) return false;
+  if ((headFlags & PG_anon) !== 0) return profile.readPinUnshares && (pageFlags & PG_anonExclusive) === 0;
+  if ((flags & FOLL_LONGTERM) === 0 || !profile.longtermReadUnsharesFiles) return false;
   return vma === null || vma.isCow;
 }

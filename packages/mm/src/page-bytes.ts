@@ -71,6 +71,35 @@ export class PageBytes {
     this.chunkOf(pfn).fill(byte, at, at + n);
   }
 
+  /** Whether two frames have the same content. `pages_identical`. */
+  equal(a: number, b: number): boolean {
+    const words = SIZE / 4;
+    const left = this.words(a);
+    const right = this.words(b);
+    for (let i = 0; i < words; i++) if ((left?.[i] ?? 0) !== (right?.[i] ?? 0)) return false;
+    return true;
+  }
+
+  /** Whether the whole frame reads as zeros. */
+  isZero(pfn: number): boolean {
+    const page = this.words(pfn);
+    if (page !== null) for (let i = 0; i < SIZE / 4; i++) if (page[i] !== 0) return false;
+    return true;
+  }
+
+  /** FNV-1a over the 32-bit words of a frame: frames of equal content have equal sums. */
+  checksum(pfn: number): number {
+    const page = this.words(pfn);
+    let sum = 0x811c9dc5 | 0;
+    for (let i = 0; i < SIZE / 4; i++) sum = Math.imul(sum ^ (page?.[i] ?? 0), 0x01000193);
+    return sum;
+  }
+
+  private words(pfn: number): Int32Array | null {
+    if ((this.flags[pfn] & HAS_BYTES) === 0) return null;
+    return new Int32Array(this.chunkOf(pfn).buffer, (pfn & (CHUNK_FRAMES - 1)) << SHIFT, SIZE / 4);
+  }
+
   /** Makes the whole frame read as zeros. */
   zero(pfn: number): void {
     this.flags[pfn] &= ~HAS_BYTES;

@@ -6,6 +6,8 @@
  * numbers in an Int32Array and 512 flag words in a parallel Uint16Array, because frame numbers need 30 bits. Emptied
  * tables are used again.
  *
+ * An entry without `PTE_PRESENT` that is not 0 is a swap or migration entry or a marker.
+ *
  * Callers address an entry by its region and its index in it, both int32: `regionOf(address)`, `indexOf(address)`.
  * Left out: five levels, PUD leaves, TLBs.
  * Source followed: arch/x86/include/asm/pgtable_types.h, mm/memory.c.
@@ -20,7 +22,16 @@ export const PTE_SPECIAL = 1 << 5;
 export const PTE_SOFT_DIRTY = 1 << 6;
 /** Mapped but not accessible: `PROT_NONE`, NUMA hint. */
 export const PTE_PROTNONE = 1 << 7;
+/** Present: write-protected for userfaultfd. Alone in an entry: a marker that the page to come is. */
 export const PTE_UFFD_WP = 1 << 8;
+/** Not present: the page is in swap; the frame field is the slot. */
+export const PTE_SWAP = 1 << 9;
+/** With `PTE_SWAP` or `PTE_MIGRATION`: the anonymous page was exclusive (X-02). */
+export const PTE_SWP_EXCLUSIVE = 1 << 10;
+/** Not present: the page is being moved; the frame field is the old frame. `PTE_WRITE` remembers that it was writable. */
+export const PTE_MIGRATION = 1 << 11;
+/** Not present: a guard page (MADV_GUARD_INSTALL). */
+export const PTE_GUARD = 1 << 12;
 
 export const PTRS_PER_TABLE = 512;
 export const REGION_BYTES = 0x200000;
@@ -63,6 +74,9 @@ export class PageTable {
   /** The last region looked up that has a table: the fast walk of one hot buffer meets it again and again. */
   private cachedRegion = -1;
   private cachedTable = 0;
+  /** The last PMD table looked up: neighbouring regions share it. They are never freed. */
+  private cachedPmdNumber = -1;
+  private cachedPmd: PmdTable | null = null;
   /** Tables in use, for reports. */
   tablesUsed = 0;
 
@@ -96,6 +110,11 @@ export class PageTable {
   /** Non-empty entries of a table. */
   usedIn(table: number): number {
     return this.used[table];
+  }
+
+  /** `n` empty entries of a table were written directly into `framesOf` and `flagsOf`. */
+  noteUsed(table: number, n: number): void {
+    this.used[table] += n;
   }
 
   /** The flags of one page's entry, a huge mapping included; 0 when there is none. Not for loops. */
@@ -211,8 +230,16 @@ export class PageTable {
   }
 
   private pmdOf(region: number): PmdTable | null {
+    return region >>> 9 === this.cachedPmdNumber ? this.cachedPmd : this.lookUpPmd(region);
+  }
+
+  private lookUpPmd(region: number): PmdTable | null {
     const row = this.root[region >>> 18] as (PmdTable | null)[] | undefined;
-    return row === undefined ? null : row[(region >>> 9) & 511];
+    const pmd = row === undefined ? null : row[(region >>> 9) & 511];
+    if (pmd === null) return null;
+    this.cachedPmdNumber = region >>> 9;
+    this.cachedPmd = pmd;
+    return pmd;
   }
 
   private ensurePmd(region: number): PmdTable {

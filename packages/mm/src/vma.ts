@@ -3,37 +3,31 @@
  *
  * The areas of an mm are kept in one sorted array, which is searched by bisection. Neighbours of the same kind are one
  * area (`vma_merge`), and an operation on part of an area splits it (`__split_vma`).
- * Left out: anon_vma chains (with fork), memory policies, userfaultfd, guard pages, stack growth.
+ * Left out: memory policies, stack growth.
  * Source followed: mm/vma.c, include/linux/mm.h (6.18).
  */
 import type { MaySleep } from '@pincushion/sim';
+import type { AddressSpace } from './address-space';
+import { anonVmaClone, unlinkAnonVmas } from './anon-vma';
+import type { AnonVma } from './anon-vma';
+import type { HugetlbFile } from './hugetlb-file';
+import type { HugetlbArea } from './hugetlb-reserve';
+import type { Mm } from './mm';
 import { PAGE_SIZE } from './page-size';
+import { VM_DONTEXPAND, VM_IO, VM_MAYWRITE, VM_PFNMAP, VM_SHARED, VM_STICKY, VM_WRITE } from './vma-flags';
 
-export const VM_READ = 0x1;
-export const VM_WRITE = 0x2;
-export const VM_EXEC = 0x4;
-export const VM_SHARED = 0x8;
-export const VM_MAYREAD = 0x10;
-export const VM_MAYWRITE = 0x20;
-export const VM_MAYEXEC = 0x40;
-export const VM_MAYSHARE = 0x80;
-/** Frames without a countable `struct page` behind them; GUP refuses the area (V-01). */
-export const VM_PFNMAP = 0x400;
-export const VM_IO = 0x4000;
-export const VM_DONTCOPY = 0x20000;
-export const VM_DONTEXPAND = 0x40000;
-export const VM_MIXEDMAP = 0x10000000;
-export const VM_HUGEPAGE = 0x20000000;
-export const VM_NOHUGEPAGE = 0x40000000;
+export * from './vma-flags';
 
 /**
- * What stands behind a mapping that is not plain anonymous memory: a device's frames, shared memory, later a file.
- * One object may stand behind many areas.
+ * What stands behind a mapping that is not plain anonymous memory: a device's frames, shared memory, a file. One object
+ * may stand behind many areas. The kernel's `vm_file` and `vm_operations_struct` in one.
  */
 export interface VmaBacking {
   readonly name: string;
   /** Extra `VM_*` bits of each area, such as `VM_PFNMAP | VM_IO` for registers. */
   readonly vmFlags?: number;
+  /** The page cache of the mapped file; its areas are found there by the reverse map. */
+  readonly mapping?: AddressSpace;
   /** Shared writable mappings need dirty tracking: long-term write pins are refused (V-06). */
   readonly tracksDirty?: boolean;
   /** Memory of a DAX file: long-term pins are refused (V-03). */
@@ -43,10 +37,29 @@ export interface VmaBacking {
   /**
    * The frame that holds page `pageIndex` of the mapped object (`vma.pageOffset` is already added), or -errno. With
    * `VM_PFNMAP` any frame number; else a frame of an allocated folio with `mapping` set, which stays referenced by the
-   * object for as long as it may give it out. May sleep. Mirrors `vm_operations_struct.fault`.
+   * object for as long as it may give it out. With `pinScope` a new frame must not come from ZONE_MOVABLE. May sleep. Mirrors `vm_operations_struct.fault`.
    */
-  fault(vma: Vma, pageIndex: number, write: boolean): MaySleep;
-  /** An area of this object came to be: mmap, split, later fork. */
+  fault(vma: Vma, pageIndex: number, write: boolean, pinScope?: boolean): MaySleep;
+  /**
+   * A read-only entry of a shared mapping is about to become writable: the file system prepares the folio and marks it
+   * dirty. 0 or -errno. Objects without it need no dirty tracking. `vm_operations_struct.page_mkwrite`.
+   */
+  pageMkwrite?(vma: Vma, head: number): MaySleep;
+  /**
+   * Whether a read fault maps what the page cache has around it, too (`map_pages`); needs `mapping`.
+   */
+  readonly mapsAround?: boolean;
+  /** The file of huge pages behind it; its areas have `VM_HUGETLB`. */
+  readonly hugetlb?: HugetlbFile;
+  /** Bytes of one page of the object when that is not 4 KiB (`pagesize`). */
+  readonly pageBytes?: number;
+  /** Takes whole pages out of the object, as fallocate(2) with FALLOC_FL_PUNCH_HOLE. 0 or -errno. */
+  punchHole?(start: number, length: number): MaySleep;
+  /** Writes what is dirty in bytes [start, end) of the object and waits: msync(2). 0 or -errno. */
+  fsync?(start: number, end: number): MaySleep;
+  /** The object is mapped into a new area: it may refuse, or set flags of the area (`f_op->mmap`). 0 or -errno. */
+  mmap?(vma: Vma, mm: Mm): number;
+  /** An area of this object came to be: mmap, split, fork. */
   open?(vma: Vma): undefined;
   /** An area of this object is gone. */
   close?(vma: Vma): undefined;
@@ -59,8 +72,19 @@ export class Vma {
   /** `VM_*` bits. */
   flags: number;
   readonly backing: VmaBacking | null;
-  /** The page of the object that `start` shows. */
+  /**
+   * The page of the object that `start` shows. Of private anonymous memory the page number of the address at which the
+   * area was made: it stays when the area moves (`vm_pgoff`).
+   */
   pageOffset: number;
+  /** The address space it belongs to; set when it is inserted. */
+  mm: Mm | null = null;
+  /** Where new anonymous pages of the area are entered for the reverse map; null until the first. */
+  anonVma: AnonVma | null = null;
+  /** All that may have entered pages the area maps: its own and those of the areas it was forked from. */
+  readonly anonChain: AnonVma[] = [];
+  /** What an area of huge pages has reserved; null for others, and for those before they are mapped. */
+  hugetlb: HugetlbArea | null = null;
 
   constructor(start: number, end: number, flags: number, backing: VmaBacking | null, pageOffset: number) {
     this.start = start;
@@ -85,6 +109,11 @@ export class Vma {
     return (this.flags & (VM_SHARED | VM_WRITE)) === (VM_SHARED | VM_WRITE) && this.backing?.tracksDirty === true;
   }
 
+  /** Whether it may be cut at `address`: not inside a page of its object. `vm_operations_struct.may_split`. */
+  maySplitAt(address: number): boolean {
+    return address <= this.start || address >= this.end || address % (this.backing?.pageBytes ?? PAGE_SIZE) === 0;
+  }
+
   /** The page of the object that `address` shows. */
   pageIndexOf(address: number): number {
     return this.pageOffset + Math.floor((address - this.start) / PAGE_SIZE);
@@ -95,6 +124,8 @@ export class Vma {
 export class VmaList {
   readonly all: Vma[] = [];
   private last: Vma | null = null;
+
+  constructor(private readonly mm: Mm) {}
 
   /** The area that contains `address`, or null. `vma_lookup`. */
   lookup(address: number): Vma | null {
@@ -144,8 +175,21 @@ export class VmaList {
   insert(vma: Vma): Vma {
     const at = this.indexAfter(vma.start);
     this.all.splice(at, 0, vma);
-    vma.backing?.open?.(vma);
+    this.attach(vma);
     return this.mergeAround(at);
+  }
+
+  /** Puts a new area behind all others, as fork does; it stays an area of its own. */
+  append(vma: Vma): void {
+    this.all.push(vma);
+    this.attach(vma);
+  }
+
+  /** Whether areas may be cut at both ends of [start, end). */
+  maySplit(start: number, end: number): boolean {
+    const first = this.lookup(start);
+    const last = this.lookup(end);
+    return (first === null || first.maySplitAt(start)) && (last === null || last.maySplitAt(end));
   }
 
   /** Cuts areas so that none crosses `address`. */
@@ -153,10 +197,13 @@ export class VmaList {
     const at = this.indexAfter(address);
     const vma = this.all[at] as Vma | undefined;
     if (vma === undefined || vma.start >= address) return;
+    this.mm.splitHugePmdAt(vma, address);
     const upper = new Vma(address, vma.end, vma.flags, vma.backing, vma.pageIndexOf(address));
     vma.end = address;
     this.all.splice(at + 1, 0, upper);
-    upper.backing?.open?.(upper);
+    upper.hugetlb = vma.hugetlb;
+    anonVmaClone(upper, vma);
+    this.attach(upper);
   }
 
   /** Takes the areas inside [start, end) out, whole ones only: split first. */
@@ -166,7 +213,7 @@ export class VmaList {
     while (to < this.all.length && this.all[to].start < end) to++;
     this.last = null;
     const gone = this.all.splice(from, to - from);
-    for (const vma of gone) vma.backing?.close?.(vma);
+    for (const vma of gone) this.detach(vma);
     return gone;
   }
 
@@ -189,15 +236,36 @@ export class VmaList {
     const upper = this.all[i] as Vma | undefined;
     const lower = this.all[i - 1] as Vma | undefined;
     if (upper === undefined || lower === undefined) return false;
-    if (lower.end !== upper.start || lower.flags !== upper.flags || lower.backing !== upper.backing) return false;
-    if (lower.backing !== null) {
-      if (lower.pageOffset + (lower.end - lower.start) / PAGE_SIZE !== upper.pageOffset) return false;
-      if ((lower.flags & (VM_PFNMAP | VM_IO | VM_DONTEXPAND)) !== 0) return false;
-    }
+    if (lower.end !== upper.start || lower.backing !== upper.backing) return false;
+    if (((lower.flags ^ upper.flags) & ~VM_STICKY) !== 0) return false;
+    if (lower.pageOffset + (lower.end - lower.start) / PAGE_SIZE !== upper.pageOffset) return false;
+    if ((lower.flags & (VM_PFNMAP | VM_IO | VM_DONTEXPAND)) !== 0) return false;
+    if (!sameAnonVma(lower, upper)) return false;
+    if (lower.anonVma === null) anonVmaClone(lower, upper);
+    lower.flags |= upper.flags & VM_STICKY;
     lower.end = upper.end;
     this.all.splice(i, 1);
     this.last = null;
-    upper.backing?.close?.(upper);
+    this.detach(upper);
     return true;
   }
+
+  private attach(vma: Vma): void {
+    vma.mm = this.mm;
+    vma.backing?.mapping?.vmas.add(vma);
+    vma.backing?.open?.(vma);
+  }
+
+  private detach(vma: Vma): void {
+    unlinkAnonVmas(vma);
+    vma.backing?.mapping?.vmas.delete(vma);
+    vma.backing?.close?.(vma);
+  }
+}
+
+/** `is_mergeable_anon_vma`: one without pages joins any area that was never forked. */
+function sameAnonVma(lower: Vma, upper: Vma): boolean {
+  if (lower.anonVma === upper.anonVma) return true;
+  const has = lower.anonVma === null ? upper : lower;
+  return (lower.anonVma === null || upper.anonVma === null) && has.anonChain.length === 1;
 }

@@ -1,6 +1,7 @@
 /**
  * Zones: ranges of frames with one purpose each. One NUMA node.
- * Left out: watermarks, per-CPU page lists, CMA areas, highmem.
+ * Left out: watermarks, per-CPU page lists, highmem. A CMA area is a zone of its own here, in the kernel a migrate type
+ * of page blocks.
  * Source followed: include/linux/mmzone.h.
  */
 import type { Buddy } from './buddy';
@@ -10,12 +11,14 @@ export type ZoneType = 0 | 1 | 2 | 3;
 
 export interface Zone {
   readonly type: ZoneType;
-  readonly name: 'DMA32' | 'Normal' | 'Movable' | 'Device';
+  readonly name: 'DMA32' | 'Normal' | 'CMA' | 'Movable' | 'Device';
   /** First frame, and the frame after the last. */
   readonly start: number;
   readonly end: number;
   /** The page allocator of the zone; memory of devices is handed out by its driver and has none. */
   readonly buddy: Buddy | null;
+  /** Reserved for contiguous allocations: pages that can be moved may use it meanwhile, long-term pins may not. */
+  readonly cma: boolean;
 }
 
 /** Which memory an allocation may use: a small part of the kernel's gfp flags. */

@@ -19,7 +19,7 @@ import { MIB, RW, anon, assertMemorySane, frameAt, plain, setUp } from './machin
 
 /** A device that offers frames of its own; page i holds the byte i + 1. */
 function deviceFrames(memory: Memory, pages: number): { backing: VmaBacking; frames: number[] } {
-  const mapping = memory.newMapping('device');
+  const mapping = memory.addOwner({ name: 'device' });
   const frames: number[] = [];
   for (let i = 0; i < pages; i++) {
     const pfn = memory.allocFolio(0);

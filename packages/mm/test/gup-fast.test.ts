@@ -7,6 +7,7 @@ import {
   MAP_ANONYMOUS,
   MAP_SHARED,
   PAGE_SIZE,
+  PG_p2pdma,
   PG_secretmem,
   PROT_READ,
   VM_PFNMAP,
@@ -88,7 +89,7 @@ describe('the fast walk', () => {
   it('takes no special entry, even where frames with page structures stand behind it (Q-02)', () => {
     const { mm, gup, owner, memory } = setUp();
     const pfn = memory.allocFolio(0);
-    memory.frames.mapping[pfn] = memory.newMapping('device');
+    memory.frames.mapping[pfn] = memory.addOwner({ name: 'device' });
     const backing: VmaBacking = { name: 'device', vmFlags: VM_PFNMAP, fault: () => pfn };
     const address = plain(mm.mmap(PAGE_SIZE, RW, MAP_SHARED, 0, backing));
     plain(mm.fault(address, true));
@@ -99,7 +100,7 @@ describe('the fast walk', () => {
   it('refuses a file page whose owner is gone, and hidden pages (Q-04)', () => {
     const { mm, gup, owner, memory } = setUp();
     const pfn = memory.allocFolio(0);
-    memory.frames.mapping[pfn] = memory.newMapping('file');
+    memory.frames.mapping[pfn] = memory.addOwner({ name: 'file' });
     const address = plain(mm.mmap(PAGE_SIZE, RW, MAP_SHARED, 0, { name: 'file', fault: () => pfn }));
     plain(mm.fault(address, true));
     const gets = newGottenPages(1);
@@ -110,6 +111,22 @@ describe('the fast walk', () => {
     memory.frames.mapping[pfn] = 0;
     expect(gup.getUserPagesFastOnly(mm, address, 1, W, gets, 0, owner)).toBe(0);
     expect(memory.frames.refcount[pfn]).toBe(3);
+  });
+});
+
+describe('a run of small pages', () => {
+  it.each(Array.from({ length: 8 }, (_, i) => i))('ends at the page that may not be had, page %i', (bad) => {
+    const { mm, gup, owner, frames } = setUp();
+    const address = touched(mm, 8);
+    const gets = newGottenPages(8);
+    const take = () => gup.getUserPagesFastOnly(mm, address, 8, W, gets, 0, owner);
+    expect([take(), take()]).toEqual([8, 8]); // the second time all have been referenced
+    const pfn = frameAt(mm, address + bad * PAGE_SIZE);
+    frames.flags[pfn] |= PG_p2pdma;
+    expect(take()).toBe(bad);
+    frames.flags[pfn] &= ~PG_p2pdma;
+    plain(mm.mprotect(address + bad * PAGE_SIZE, PAGE_SIZE, PROT_READ));
+    expect(take()).toBe(bad);
   });
 });
 

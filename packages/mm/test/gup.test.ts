@@ -345,7 +345,7 @@ describe('areas that are refused', () => {
   it.each(areasRefused)('%s gives %i', (rule, errno, flags, prot, traits) => {
     const { mm, gup, owner, memory } = setUp();
     const pfn = memory.allocFolio(0);
-    memory.frames.mapping[pfn] = memory.newMapping('object');
+    memory.frames.mapping[pfn] = memory.addOwner({ name: 'object' });
     const backing: VmaBacking = { name: 'object', fault: () => pfn, ...traits };
     const address = plain(mm.mmap(PAGE_SIZE, prot, MAP_SHARED, 0, backing));
     expect(plain(gup.pinUserPages(mm, address, 1, flags, newPinnedPages(1), 0, owner))).toBe(errno);
@@ -356,7 +356,7 @@ describe('areas that are refused', () => {
   it('are not those that track dirty pages, for short pins, for reading, or when private (V-06)', () => {
     const { mm, gup, owner, memory } = setUp();
     const pfn = memory.allocFolio(0);
-    memory.frames.mapping[pfn] = memory.newMapping('file');
+    memory.frames.mapping[pfn] = memory.addOwner({ name: 'file' });
     const backing: VmaBacking = { name: 'file', tracksDirty: true, fault: () => pfn };
     const shared = plain(mm.mmap(PAGE_SIZE, RW, MAP_SHARED, 0, backing));
     const own = plain(mm.mmap(PAGE_SIZE, RW, MAP_PRIVATE, 0, backing));
@@ -380,7 +380,7 @@ describe('areas that are refused', () => {
   it('a long-term pin for reading takes no file page out of a private mapping, a short one does', () => {
     const { mm, gup, owner, memory } = setUp();
     const pfn = memory.allocFolio(0);
-    memory.frames.mapping[pfn] = memory.newMapping('file');
+    memory.frames.mapping[pfn] = memory.addOwner({ name: 'file' });
     memory.bytes.write(pfn, 5, Uint8Array.of(77), 0, 1);
     const backing: VmaBacking = { name: 'file', fault: () => pfn };
     const address = plain(mm.mmap(PAGE_SIZE, RW, MAP_PRIVATE, 0, backing));
@@ -395,7 +395,7 @@ describe('areas that are refused', () => {
   it('memory of a PCI device is only for those who ask for it (R-06)', () => {
     const { mm, gup, owner, memory } = setUp();
     const pfn = memory.allocFolio(0);
-    memory.frames.mapping[pfn] = memory.newMapping('p2p provider');
+    memory.frames.mapping[pfn] = memory.addOwner({ name: 'p2p provider' });
     memory.frames.flags[pfn] |= PG_p2pdma;
     const address = plain(mm.mmap(PAGE_SIZE, RW, MAP_SHARED, 0, { name: 'bar', fault: () => pfn }));
     plain(mm.fault(address, true));
@@ -444,15 +444,32 @@ describe('long-term pins and ZONE_MOVABLE', () => {
     expect(memory.zoneOf(frameOf(pins[0]))?.name).toBe('Movable');
   });
 
-  it('are refused for pages that are there already, and nothing stays pinned (L-01)', () => {
+  it('move pages that are there already, with their content, and pin the new ones (T-11, L-05)', () => {
+    const { mm, gup, owner, memory, vmstat } = setUp({ movableBytes: 32 * MIB });
+    const address = touched(mm, 3);
+    const before = frameAt(mm, address);
+    const pins = newPinnedPages(3);
+    expect(plain(gup.pinUserPagesFast(mm, address, 3, W | LT, pins, 0, owner))).toBe(3);
+    expect(memory.zoneOf(frameOf(pins[0]))?.name).toBe('DMA32');
+    expect([frameAt(mm, address), memory.bytes.view(frameOf(pins[2]), 1)[0]]).toEqual([frameOf(pins[0]), 3]);
+    expect([memory.frames.refcount[before], memory.frames.refcount[frameOf(pins[0])]]).toEqual([0, 1025]);
+    expect([vmstat.pgmigrateSuccess, vmstat.nrFollPinAcquired - vmstat.nrFollPinReleased]).toEqual([3, 3]);
+    gup.unpinUserPages(pins, 0, 3);
+    assertMemorySane(memory);
+  });
+
+  it('are refused when somebody else holds one of the pages, and nothing stays pinned (T-12, L-01, L-03)', () => {
     const { mm, gup, owner, memory, frames } = setUp({ movableBytes: 32 * MIB });
     const address = touched(mm, 3);
+    const held = newGottenPages(1);
+    plain(gup.getUserPagesFast(mm, address + PAGE_SIZE, 1, 0, held, 0, owner));
     const pins = newPinnedPages(3);
     expect(plain(gup.pinUserPagesFast(mm, address, 3, W | LT, pins, 0, owner))).toBe(-ENOMEM);
     expect(gup.why()).toMatch(/^L-01: /);
     expect([...pins]).toEqual([0, 0, 0]);
     expect(frames.refcount[frameAt(mm, address)]).toBe(1);
-    expect(plain(gup.pinUserPagesFast(mm, address, 3, W, pins, 0, owner))).toBe(3);
+    expect(frames.refcount[held[0]]).toBe(2);
+    gup.putPages(held, 0, 1);
     assertMemorySane(memory);
   });
 });
@@ -583,7 +600,7 @@ describe('faults that sleep', () => {
   function slowObject() {
     const set = setUp();
     const pages: number[] = [];
-    const mapping = set.memory.newMapping('disk file');
+    const mapping = set.memory.addOwner({ name: 'disk file' });
     const backing: VmaBacking = {
       name: 'disk file',
       *fault(_vma, index) {

@@ -130,7 +130,7 @@ describe('munmap', () => {
     const head = frameAt(mm, address);
     plain(mm.munmap(address, PAGE_SIZE));
     expect(vmstat.thpSplitPmd).toBe(1);
-    expect([frames.refcount[head], frames.mapcount[head]]).toEqual([511, 511]);
+    expect([frames.refcount[head], frames.folioMapcount(head)]).toEqual([511, 511]);
     const into = new Uint8Array(1);
     plain(mm.read(address + 300 * PAGE_SIZE, into));
     expect(into[0]).toBe(77);

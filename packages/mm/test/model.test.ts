@@ -158,6 +158,7 @@ describe('random operations of two processes', () => {
     for (const model of models) for (let page = 0; page < PAGES; page += 3) model.expectContent(page);
     for (const model of models) plain(model.mm.exit());
     for (const one of held) one.release();
+    memory.hugeZero.shrink();
     assertMemorySane(memory);
     expect(memory.framesFree).toBe(free);
     expect(memory.vmstat.nrFollPinAcquired).toBe(memory.vmstat.nrFollPinReleased);

@@ -1,5 +1,6 @@
 import { FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, PG_anon, PG_anonExclusive } from '../src/index';
 import { VM_MAYWRITE, VM_SHARED, Vma } from '../src/vma';
+import { linux618 } from '../src/kernel-profile';
 import { gupMustUnshare } from '../src/must-unshare';
 
 const cow = new Vma(0, 4096, VM_MAYWRITE, null, 0);
@@ -21,6 +22,6 @@ describe('whether a pin needs a page of its own first', () => {
     ['a file page, long-term, area unknown on the fast path', null, LT, 0, 0, true],
   ];
   it.each(cases)('%s', (_case, vma, flags, headFlags, pageFlags, expected) => {
-    expect(gupMustUnshare(vma, flags, headFlags, pageFlags)).toBe(expected);
+    expect(gupMustUnshare(linux618, vma, flags, headFlags, pageFlags)).toBe(expected);
   });
 });

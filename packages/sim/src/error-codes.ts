@@ -81,6 +81,8 @@ export const ERROR_CODES = Object.freeze({
   WORKLOAD_INVALID: 'A workload cannot be run: its kind is unknown, it is empty, or it does not fit the machine.',
   TRACE_INVALID: 'A block trace has a line that cannot be understood or that does not fit the device.',
   JOB_INVALID: 'A job file has an option or a value that cannot be used.',
+  RECORDING_INVALID:
+    'A recording of a real kernel cannot be understood: it is cut off, of another kind, or has a wrong field.',
   IMAGE_UNREADABLE: 'The image file behind a device cannot be opened, read or written.',
   FILE_UNREADABLE: 'A file that was named cannot be read.',
   FILE_UNWRITABLE: 'A file that was named cannot be written.',

@@ -4,17 +4,20 @@
  * The events lie in a window of two parallel arrays: the first is taken at its lower end, and a new one moves up what is
  * later than it, or moves down what is earlier, whichever side it is nearer to. What a device schedules is mostly among
  * the last (a latency) or among the first (now), so that few move: faster than a heap below a hundred events, and ties
- * need no sequence numbers (benchmark queue.depth32).
+ * need no sequence numbers (benchmark queue.depth32). The arrays never grow: as constants of their object they cost no
+ * look at what they are, at each step of a move.
  */
 import type { EventSlots } from './event-slots';
 
-const CAPACITY_FIRST = 1024;
+const CAPACITY = 1024;
+/** Where the window begins, and where it is moved back to when it has come to the end: room for 768 events. */
+const START = CAPACITY >> 2;
 
 export class EventList {
-  private times = new Float64Array(CAPACITY_FIRST);
-  private slotOf = new Int32Array(CAPACITY_FIRST);
-  private head = CAPACITY_FIRST >> 2;
-  private end = CAPACITY_FIRST >> 2;
+  private readonly times = new Float64Array(CAPACITY);
+  private readonly slotOf = new Int32Array(CAPACITY);
+  private head = START;
+  private end = START;
 
   constructor(private readonly slots: EventSlots) {}
 
@@ -23,9 +26,9 @@ export class EventList {
     return this.end - this.head;
   }
 
-  /** Adds an event; of all with the same time it is the last. */
+  /** Adds an event; of all with the same time it is the last. There must be fewer than 768. */
   add(timeNs: number, slot: number): void {
-    if (this.end === this.times.length) this.makeRoom();
+    if (this.end === CAPACITY) this.moveDown();
     const { times, slotOf, head, end } = this;
     if (head > 0 && head < end && timeNs < times[(head + end) >> 1]) {
       let at = head - 1;
@@ -79,21 +82,12 @@ export class EventList {
     return end - kept;
   }
 
-  /** Moves the window down to a quarter of the arrays, which are doubled first where it fills half of them. */
-  private makeRoom(): void {
+  private moveDown(): void {
     const { head, end, size } = this;
-    if (2 * size > this.times.length) {
-      const times = new Float64Array(2 * this.times.length);
-      times.set(this.times);
-      this.times = times;
-      const slotOf = new Int32Array(times.length);
-      slotOf.set(this.slotOf);
-      this.slotOf = slotOf;
-    }
-    const start = this.times.length >> 2;
-    this.times.copyWithin(start, head, end);
-    this.slotOf.copyWithin(start, head, end);
-    this.head = start;
-    this.end = start + size;
+    if (START + size >= CAPACITY) throw new RangeError(`more than ${size} events are in the sorted list`);
+    this.times.copyWithin(START, head, end);
+    this.slotOf.copyWithin(START, head, end);
+    this.head = START;
+    this.end = START + size;
   }
 }

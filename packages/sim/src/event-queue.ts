@@ -10,7 +10,7 @@ import { EventList } from './event-list';
 import { EventSlots } from './event-slots';
 import { EventWheel } from './wheel';
 
-/** Outstanding events above which the wheel is faster, and below which it is left again. */
+/** Outstanding events above which the wheel is faster (the list has room for some more), and below which it is left again. */
 const WHEEL_ABOVE = 128;
 const LIST_BELOW = 48;
 const SWEEP_ABOVE = 64;
@@ -79,8 +79,8 @@ export class EventQueue {
         timeNs = this.list.firstNs;
         if (timeNs > limitNs) return false;
         slot = this.list.take();
-        handler = slots.handlers[slot];
-        arg = slots.args[slot];
+        handler = slots.handlerOf(slot);
+        arg = slots.argOf(slot);
       }
       const isCancelled = this.cancelled > 0 && slots.isCancelled(slot);
       slots.release(slot);
@@ -114,42 +114,52 @@ export class EventQueue {
   /** Handler of a pending event; -1 when it is not pending. */
   handlerOf(id: number): number {
     const slot = this.slots.find(id);
-    return slot < 0 ? -1 : this.slots.handlers[slot];
+    return slot < 0 ? -1 : this.slots.handlerOf(slot);
   }
 
   /** Argument of a pending event; 0 when it is not pending. */
   argOf(id: number): number {
     const slot = this.slots.find(id);
-    return slot < 0 ? 0 : this.slots.args[slot];
+    return slot < 0 ? 0 : this.slots.argOf(slot);
   }
 
   private pushWheel(timeNs: number, slot: number, handler: number, arg: number): void {
     const wheel = this.wheel;
-    if (timeNs >= wheel.nowNs) {
-      wheel.add(timeNs, slot, handler, arg);
-    } else {
-      // A pop looked ahead up to its limit and found nothing, and the caller went on from an earlier time.
-      this.toList();
-      this.list.add(timeNs, slot);
-      this.toWheel();
+    if (timeNs < wheel.nowNs) this.turnBack();
+    wheel.add(timeNs, slot, handler, arg);
+  }
+
+  /** A pop looked ahead up to its limit and found nothing, and the caller goes on from an earlier time. */
+  private turnBack(): void {
+    const { wheel, slots } = this;
+    const times: number[] = [];
+    const order: number[] = [];
+    for (let slot = wheel.take(Infinity); slot >= 0; slot = wheel.take(Infinity)) {
+      times.push(wheel.nowNs);
+      order.push(slot);
     }
+    wheel.moveTo(this.now);
+    order.forEach((slot, i) => {
+      wheel.add(times[i], slot, slots.handlerOf(slot), slots.argOf(slot));
+    });
   }
 
   private toWheel(): void {
     this.wheelMode = true;
-    const { list, wheel } = this;
-    const { handlers, args } = this.slots;
+    const { list, wheel, slots } = this;
     wheel.moveTo(this.now);
     while (list.size > 0) {
       const timeNs = list.firstNs;
       const slot = list.take();
-      wheel.add(timeNs, slot, handlers[slot], args[slot]);
+      wheel.add(timeNs, slot, slots.handlerOf(slot), slots.argOf(slot));
     }
   }
 
   private toList(): void {
     this.wheelMode = false;
     const wheel = this.wheel;
+    // The list has room for those that are live: cancelled ones may be many more.
+    if (this.cancelled > 0) this.cancelled -= wheel.sweep();
     for (let slot = wheel.take(Infinity); slot >= 0; slot = wheel.take(Infinity)) this.list.add(wheel.nowNs, slot);
   }
 

@@ -10,19 +10,23 @@ const PENDING = 1;
 const CANCELLED = 2;
 
 const CAPACITY_FIRST = 256;
+/** What `words` holds of a slot. */
+const HANDLER = 0;
+const ARG = 1;
+/** Upper half of the time; only where the wheel has put it. */
+const HIGH = 2;
+/** Number of the round in which the slot was taken. */
+const LAP = 3;
+/** log2 of the words of a slot. */
+const SHIFT = 2;
+
 /** An event id is lap * SLOTS_MAX + slot: no id comes again within 2^28 rounds, which are 2^36 events or more. */
 const SLOTS_MAX = 33_554_432;
 const LAP_MAX = 0xfffffff;
 
 export class EventSlots {
-  /** Handler and argument of an event. */
-  handlers = new Int32Array(CAPACITY_FIRST);
-  args = new Int32Array(CAPACITY_FIRST);
-  /** Upper half of the time; only where the wheel has put it. */
-  highs = new Int32Array(CAPACITY_FIRST);
+  private words = new Int32Array(CAPACITY_FIRST << SHIFT);
   private states = new Uint8Array(CAPACITY_FIRST);
-  /** Number of the round in which the slot was taken. */
-  private laps = new Int32Array(CAPACITY_FIRST);
   private taken = 0;
   private last = 0;
   private lap = 1;
@@ -30,7 +34,7 @@ export class EventSlots {
   /** Takes a slot for an event. */
   take(handler: number, arg: number): number {
     if (2 * this.taken >= this.states.length) this.grow();
-    const states = this.states;
+    const { states, words } = this;
     let slot = this.last;
     do {
       if (++slot === states.length) {
@@ -39,9 +43,10 @@ export class EventSlots {
       }
     } while (states[slot] !== FREE);
     states[slot] = PENDING;
-    this.laps[slot] = this.lap;
-    this.handlers[slot] = handler;
-    this.args[slot] = arg;
+    const at = slot << SHIFT;
+    words[at | HANDLER] = handler;
+    words[at | ARG] = arg;
+    words[at | LAP] = this.lap;
     this.last = slot;
     this.taken++;
     return slot;
@@ -51,6 +56,23 @@ export class EventSlots {
   release(slot: number): void {
     this.states[slot] = FREE;
     this.taken--;
+  }
+
+  handlerOf(slot: number): number {
+    return this.words[(slot << SHIFT) | HANDLER];
+  }
+
+  argOf(slot: number): number {
+    return this.words[(slot << SHIFT) | ARG];
+  }
+
+  /** Upper half of the time of an event that the wheel has put far away. */
+  highOf(slot: number): number {
+    return this.words[(slot << SHIFT) | HIGH];
+  }
+
+  setHigh(slot: number, high: number): void {
+    this.words[(slot << SHIFT) | HIGH] = high;
   }
 
   /** The id of the event that took a slot just now. */
@@ -63,7 +85,7 @@ export class EventSlots {
     if (!(id >= SLOTS_MAX)) return -1;
     const slot = id % SLOTS_MAX;
     if (slot >= this.states.length || this.states[slot] !== PENDING) return -1;
-    return this.laps[slot] === (id - slot) / SLOTS_MAX ? slot : -1;
+    return this.words[(slot << SHIFT) | LAP] === (id - slot) / SLOTS_MAX ? slot : -1;
   }
 
   /** Marks an event, whose slot stays taken until the event is met. */
@@ -78,18 +100,11 @@ export class EventSlots {
   private grow(): void {
     const capacity = 2 * this.states.length;
     if (capacity > SLOTS_MAX) throw new RangeError(`more than ${SLOTS_MAX / 2} events are outstanding`);
-    this.handlers = extended(this.handlers, capacity);
-    this.args = extended(this.args, capacity);
-    this.highs = extended(this.highs, capacity);
-    this.laps = extended(this.laps, capacity);
+    const words = new Int32Array(capacity << SHIFT);
+    words.set(this.words);
+    this.words = words;
     const states = new Uint8Array(capacity);
     states.set(this.states);
     this.states = states;
   }
-}
-
-function extended(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
-  const longer = new Int32Array(length);
-  longer.set(array);
-  return longer;
 }

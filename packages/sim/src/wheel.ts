@@ -152,7 +152,7 @@ export class EventWheel {
       const chunks = this.chunks;
       const slot = chunks[at + 1];
       if (bucket < LEVEL_3) this.placeNear(chunks[at], slot, chunks[at + 2], chunks[at + 3]);
-      else this.placeFar(this.slots.highs[slot], chunks[at], slot, chunks[at + 2], chunks[at + 3]);
+      else this.placeFar(this.slots.highOf(slot), chunks[at], slot, chunks[at + 2], chunks[at + 3]);
       at = this.leaveEntry(at, end);
     } while (at !== 0);
   }
@@ -168,7 +168,7 @@ export class EventWheel {
 
   private placeFar(high: number, low: number, slot: number, handler: number, arg: number): void {
     const differs = high ^ this.high;
-    this.slots.highs[slot] = high;
+    this.slots.setHigh(slot, high);
     if (differs === 0) this.placeNear(low, slot, handler, arg);
     else if (differs < 1024) this.append(LEVEL_3 + (high & 1023), low, slot, handler, arg);
     else this.append(LEVEL_4 + (high >>> 10), low, slot, handler, arg);

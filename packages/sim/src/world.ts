@@ -350,22 +350,23 @@ export class World {
 
   private pump(untilNs: number, eventsMax: number, until: (() => boolean) | null, awaited: Thread | null): RunResult {
     const { queue, deferred, contexts, scheduler, handlerRuns, handlerContexts } = this;
-    let budget = eventsMax;
+    // Counted up from 0, not down from the limit: the limit may be Infinity, and V8 would box that at each event.
+    let used = 0;
     for (;;) {
       if (this.stopping || (awaited !== null && awaited.ended) || (until !== null && until())) return 'stopped';
       let handler: number;
       let arg: number;
       if (!deferred.empty) {
-        if (budget <= 0) return 'limit';
+        if (used >= eventsMax) return 'limit';
         deferred.take();
         handler = deferred.handler;
         arg = deferred.arg;
       } else if (scheduler.runnable > 0) {
-        if (budget-- <= 0) return 'limit';
+        if (used++ >= eventsMax) return 'limit';
         scheduler.step();
         continue;
       } else {
-        if (budget <= 0) return queue.size === 0 ? 'idle' : 'limit';
+        if (used >= eventsMax) return queue.size === 0 ? 'idle' : 'limit';
         if (!queue.popUntil(untilNs)) {
           if (untilNs !== Infinity && untilNs > this.now) this.now = untilNs;
           return queue.size === 0 ? 'idle' : 'limit';
@@ -374,7 +375,7 @@ export class World {
         handler = queue.handlerId;
         arg = queue.arg;
       }
-      budget--;
+      used++;
       this.events++;
       // Written out instead of enter and leave: one event, one context, and `end` repairs it after an exception.
       contexts.current = handlerContexts[handler];

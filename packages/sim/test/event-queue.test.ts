@@ -105,14 +105,28 @@ describe('EventQueue', () => {
 
   it('accepts a push before the time a limited pop looked ahead to', () => {
     const queue = new EventQueue();
-    for (let i = 0; i < 300; i++) queue.push(5_000_000 + i, 1, i);
+    for (let i = 0; i < 300; i++) queue.push(5_000_000 + (i >> 1), 1, i);
     expect(queue.usesWheel).toBe(true);
     expect(queue.popUntil(4_999_999)).toBe(false);
     queue.push(10, 1, 1000);
     expect(queue.popUntil(Infinity)).toBe(true);
     expect([queue.arg, queue.now]).toEqual([1000, 10]);
-    expect(queue.popUntil(Infinity)).toBe(true);
-    expect([queue.arg, queue.now]).toEqual([0, 5_000_000]);
+    for (let i = 0; i < 300; i++) {
+      expect(queue.popUntil(Infinity)).toBe(true);
+      expect([queue.arg, queue.now]).toEqual([i, 5_000_000 + (i >> 1)]);
+    }
+  });
+
+  it('goes back to the list although more cancelled events are outstanding than the list has room for', () => {
+    const queue = new EventQueue();
+    const ids = Array.from({ length: 3000 }, (_, i) => queue.push(i < 1500 ? 1000 + i : 1e9 + i, 1, i));
+    for (const id of ids.slice(1500)) expect(queue.cancel(id)).toBe(true);
+    for (let i = 0; i < 1490; i++) queue.popUntil(Infinity);
+    expect([queue.usesWheel, queue.size]).toEqual([false, 10]);
+    queue.push(3e9, 1, 1500);
+    const seen: number[] = [];
+    while (queue.popUntil(Infinity)) seen.push(queue.arg);
+    expect(seen).toEqual(Array.from({ length: 11 }, (_, i) => 1490 + i));
   });
 
   it('does not let a cancelled event move the time', () => {

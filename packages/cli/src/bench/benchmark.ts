@@ -8,11 +8,12 @@ import { performance } from 'node:perf_hooks';
 /** How much work a round does: `full` for figures to quote, `quick` to see that everything works. */
 export type Effort = 'full' | 'quick';
 
-/** One figure: the name of the result, its unit, its value. */
+/** One figure: the name of the result, its unit, its value, and the most it may be where the project promises that. */
 export interface Figure {
   readonly name: string;
   readonly unit: string;
   readonly value: number;
+  readonly atMost?: number;
 }
 
 export interface Benchmark {

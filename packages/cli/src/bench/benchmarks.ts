@@ -1,7 +1,17 @@
 /** All benchmarks, in the order in which they are run and listed. */
 import type { Benchmark } from './benchmark';
 import { bootBenchmarks } from './boot';
+import { forkBenchmarks } from './fork';
+import { memoryBenchmarks } from './memory-use';
 import { nvmeBenchmarks } from './nvme';
+import { pinBenchmarks } from './pin';
 import { queueBenchmarks } from './queue';
 
-export const benchmarks: readonly Benchmark[] = [...queueBenchmarks, ...nvmeBenchmarks, ...bootBenchmarks];
+export const benchmarks: readonly Benchmark[] = [
+  ...queueBenchmarks,
+  ...nvmeBenchmarks,
+  ...pinBenchmarks,
+  ...forkBenchmarks,
+  ...memoryBenchmarks,
+  ...bootBenchmarks,
+];

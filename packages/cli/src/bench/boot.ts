@@ -3,16 +3,13 @@
  * milliseconds of wall time, and growth of the process in MiB (`boot.2tib.rss`). Nothing is warmed up on purpose, as
  * this is what somebody waits for who starts the command.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { Machine, parseMachine } from '@pincushion/machine';
 import { World } from '@pincushion/sim';
 import type { Benchmark } from './benchmark';
 import { secondsOf } from './benchmark';
+import { shrinkHeap } from './resident-memory';
 
 const MIB = 1 << 20;
-const SETTLE_MS = 200;
-const UNTOUCHED_BYTES = 2 ** 32;
 
 export const bootBenchmarks: readonly Benchmark[] = [
   {
@@ -34,16 +31,3 @@ export const bootBenchmarks: readonly Benchmark[] = [
     },
   },
 ];
-
-/**
- * Brings the heap to the size it will have during the boot anyway. A large ArrayBuffer makes V8 give back what the
- * loading of the program has left over (some 10 MiB), and that would hide as much growth.
- */
-function shrinkHeap(): void {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  new Uint8Array(UNTOUCHED_BYTES).at(0);
-  collect();
-  // The host gets its pages back in the background.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SETTLE_MS);
-}

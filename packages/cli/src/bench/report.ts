@@ -21,24 +21,35 @@ export interface BenchResult {
   readonly value: number;
   readonly unit: string;
   readonly rounds: readonly number[];
+  /** What the project promises, where it promises that the figure itself stays small. */
+  readonly atMost?: number;
 }
 
 export interface BenchReport {
   readonly schemaVersion: 1;
   readonly machine: BenchMachine;
   readonly results: readonly BenchResult[];
-  /** Only with `--against-c`: medians of ratios of rounds that alternated with the compiled reference. */
+  /** Only with `--against-c` or `--against-kernel`: medians of ratios of rounds that alternated with the yardstick. */
   readonly ratios?: readonly BenchRatio[];
 }
 
-/** How one of our figures relates to another, or to one of the compiled reference. */
+/** How one of our figures relates to another, or to one of a yardstick. */
 export interface BenchRatio {
   readonly name: string;
   readonly against: string;
   readonly value: number;
   readonly rounds: readonly number[];
-  /** What the project promises, where it promises something. */
-  readonly atLeast: number | null;
+  /** What the project promises. */
+  readonly atLeast: number;
+}
+
+/** Whether a promise about a figure or a ratio was not kept. */
+export function isMissed(row: {
+  readonly value: number;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}): boolean {
+  return row.value < (row.atLeast ?? -Infinity) || row.value > (row.atMost ?? Infinity);
 }
 
 export function describeHost(): BenchMachine {
@@ -67,11 +78,11 @@ export function significant(value: number): number {
 
 /** Gathers the figures of all rounds, in order of first appearance. */
 export class ResultTable {
-  private readonly rows = new Map<string, { unit: string; rounds: number[] }>();
+  private readonly rows = new Map<string, { unit: string; rounds: number[]; atMost?: number }>();
 
   add(figures: readonly Figure[]): void {
-    for (const { name, unit, value } of figures) {
-      const row = this.rows.get(name) ?? { unit, rounds: [] };
+    for (const { name, unit, value, atMost } of figures) {
+      const row = this.rows.get(name) ?? { unit, rounds: [], ...(atMost !== undefined && { atMost }) };
       row.rounds.push(significant(value));
       this.rows.set(name, row);
     }
@@ -82,11 +93,12 @@ export class ResultTable {
   }
 
   results(): readonly BenchResult[] {
-    return [...this.rows].map(([name, { unit, rounds }]) => ({
+    return [...this.rows].map(([name, { unit, rounds, ...promise }]) => ({
       name,
       value: significant(median(rounds)),
       unit,
       rounds,
+      ...promise,
     }));
   }
 }

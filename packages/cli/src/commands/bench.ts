@@ -2,12 +2,12 @@
 import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { CompiledReference } from '../bench/against-c';
 import type { Benchmark, Effort } from '../bench/benchmark';
 import { benchmarks } from '../bench/benchmarks';
 import { measureInFreshProcess } from '../bench/fresh-process';
 import type { BenchReport } from '../bench/report';
-import { describeHost, ResultTable } from '../bench/report';
+import { describeHost, isMissed, ResultTable } from '../bench/report';
+import { C_REFERENCE, RUNNING_KERNEL, Yardstick } from '../bench/yardstick';
 import { ExitCode } from '../exit-codes';
 import { wholeNumber } from '../option-values';
 import type { Invocation } from '../invocation';
@@ -20,11 +20,12 @@ interface BenchOptions {
   readonly rounds: number;
   readonly quick?: true;
   readonly againstC?: string | true;
+  readonly againstKernel?: string | true;
   readonly inThisProcess?: string;
 }
 
 export function benchCommand(program: Command, invocation: Invocation): void {
-  const list = benchmarks.map(({ name, what }) => `  ${name.padEnd(26)}${what}`).join('\n');
+  const list = benchmarks.map(({ name, what }) => `  ${name.padEnd(32)}${what}`).join('\n');
   program
     .command('bench')
     .summary('measure the emulator')
@@ -34,6 +35,7 @@ export function benchCommand(program: Command, invocation: Invocation): void {
     .addOption(new Option('--rounds <n>', 'rounds of each benchmark').argParser(wholeNumber(1, 99)).default(5))
     .option('--quick', 'a small part of the work: to see that everything runs, not to quote')
     .option('--against-c [binary]', 'ratios to the compiled reference (built with cc unless a binary is given)')
+    .option('--against-kernel [binary]', 'ratios to the running kernel (asked by a program that is built likewise)')
     .addOption(new Option('--in-this-process <name>').hideHelp())
     .addHelpText('after', `\nBenchmarks:\n${list}\n\nExample:\n  pincushion bench queue --rounds 7 --json\n`)
     .action(async (names: string[], options: BenchOptions) => {
@@ -46,9 +48,8 @@ export function benchCommand(program: Command, invocation: Invocation): void {
       const report = await runBenchmarks(select(names), effort, options, invocation);
       if (options.json) invocation.terminal.out(JSON.stringify(report, null, 2) + '\n');
       else invocation.terminal.out(renderReport(report, invocation.terminal.colours));
-      if (options.againstC !== undefined && !options.quick && report.ratios?.some((r) => r.value < (r.atLeast ?? 0))) {
-        invocation.exitCode = ExitCode.findings;
-      }
+      const isJudged = report.ratios !== undefined && !options.quick;
+      if (isJudged && [...report.results, ...report.ratios].some(isMissed)) invocation.exitCode = ExitCode.findings;
     });
 }
 
@@ -77,7 +78,7 @@ async function runBenchmarks(
   options: BenchOptions,
   { terminal }: Invocation,
 ): Promise<BenchReport> {
-  const reference = options.againstC === undefined ? null : CompiledReference.prepare(options.againstC);
+  const yardsticks = prepareYardsticks(options);
   const table = new ResultTable();
   const machine = describeHost();
   try {
@@ -85,32 +86,45 @@ async function runBenchmarks(
       for (const { name } of chosen) {
         if (terminal.animated) terminal.err(`\r\x1b[Kround ${round} of ${options.rounds}: ${name}`);
         table.add(await measureInFreshProcess(name, effort));
+        for (const yardstick of yardsticks) await yardstick.afterBenchmark(name);
       }
-      await reference?.measure();
+      for (const yardstick of yardsticks) await yardstick.afterRound(chosen.map(({ name }) => name));
     }
   } finally {
-    reference?.dispose();
+    for (const yardstick of yardsticks) yardstick.dispose();
     if (terminal.animated) terminal.err('\r\x1b[K');
   }
   const report: BenchReport = { schemaVersion: 1, machine, results: table.results() };
-  return reference === null ? report : { ...report, ratios: reference.ratios(table) };
+  if (yardsticks.length === 0) return report;
+  return { ...report, ratios: yardsticks.flatMap((yardstick) => yardstick.ratios(table)) };
+}
+
+function prepareYardsticks({ againstC, againstKernel }: BenchOptions): readonly Yardstick[] {
+  const prepared: Yardstick[] = [];
+  if (againstC !== undefined) prepared.push(Yardstick.prepare(C_REFERENCE, againstC));
+  if (againstKernel !== undefined) prepared.push(Yardstick.prepare(RUNNING_KERNEL, againstKernel));
+  return prepared;
 }
 
 function renderReport(report: BenchReport, colours: Colours): string {
   const { machine } = report;
   const table = new Table({ ...PLAIN_TABLE, colAligns: ['left', 'right', 'left', 'left'] });
   table.push(['benchmark', 'median', '', 'lowest to highest'].map((head) => colours.dim(head)));
-  for (const { name, value, unit, rounds } of report.results) {
-    const [low, high] = [Math.min(...rounds), Math.max(...rounds)];
-    table.push([name, colours.bold(figure(value)), unit, colours.dim(`${figure(low)} to ${figure(high)}`)]);
+  for (const result of report.results) {
+    const { name, value, unit, rounds, atMost } = result;
+    const [low, high] = [Math.min(...rounds), Math.max(...rounds)].map(figure);
+    const shown = isMissed(result) ? colours.red(figure(value)) : colours.bold(figure(value));
+    const promise = atMost === undefined ? '' : `, promised at most ${atMost}`;
+    table.push([name, shown, unit, colours.dim(`${low} to ${high}${promise}`)]);
   }
   let text = `${machine.cpu}, ${machine.cores} cores, node ${machine.node}, ${machine.platform}\n${table.toString()}\n`;
   if (report.ratios !== undefined && report.ratios.length > 0) {
     const ratios = new Table({ ...PLAIN_TABLE, colAligns: ['left', 'right', 'left'] });
     ratios.push(['ratio', 'median', 'promised'].map((head) => colours.dim(head)));
-    for (const { name, against, value, atLeast } of report.ratios) {
-      const kept = atLeast === null || value >= atLeast;
-      const verdict = atLeast === null ? '' : `at least ${atLeast}${kept ? '' : ', missed'}`;
+    for (const ratio of report.ratios) {
+      const { name, against, value, atLeast } = ratio;
+      const kept = !isMissed(ratio);
+      const verdict = `at least ${atLeast}${kept ? '' : ', missed'}`;
       ratios.push([`${name} / ${against}`, (kept ? colours.green : colours.red)(figure(value)), verdict]);
     }
     text += `\n${ratios.toString()}\n`;

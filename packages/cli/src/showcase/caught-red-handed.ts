@@ -3,28 +3,13 @@
  * real machine nothing fails, and somebody else's page changes one day. Here the ledger knows who pinned, mapped, unpinned
  * and wrote, when, and from which line.
  */
-import type { Plugin } from '@pincushion/driver';
-import type { Process } from '@pincushion/machine';
 import { Machine, parseMachine } from '@pincushion/machine';
 import type { Finding, Task } from '@pincushion/sim';
 import { errnoName, PincushionError, World } from '@pincushion/sim';
-import { exampleFile } from '../clone-examples';
-import { loadModule } from '../load-module';
 import type { Terminal } from '../terminal';
 import type { Act } from './act';
-
-/** What the act uses of examples/echo-nic. */
-interface EchoNicExample {
-  readonly buggyPlugin: Plugin;
-  readonly EchoSocket: { open(program: Process, path?: string): Task<EchoSocket | number> };
-}
-
-interface EchoSocket {
-  register(address: number, length: number): Task<number>;
-  deregister(): Task<number>;
-  send(offset: number, length: number): Task<number>;
-  receive(offset: number, length: number): Task<number>;
-}
+import type { EchoNicExample } from './echo-nic-example';
+import { expectDone, loadEchoNic } from './echo-nic-example';
 
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -39,8 +24,7 @@ export const caughtRedHanded: Act = {
   name: 'caught-red-handed',
   title: 'A driver unpins a buffer that its device still writes to',
   run(stage) {
-    const example = loadModule(exampleFile('examples/echo-nic/src/index.ts'), 'plugin') as unknown as EchoNicExample;
-    const findings = misbehave(example);
+    const findings = misbehave(loadEchoNic());
     for (const code of SHOWN) {
       if (!findings.some((finding) => finding.code === code)) {
         throw new PincushionError('INTERNAL', `the planted bug was not caught: no ${code}`);
@@ -81,11 +65,6 @@ function misbehave({ buggyPlugin, EchoSocket }: EchoNicExample): readonly Findin
   );
   world.complete(machine.shutdown(), 'shutdown');
   return world.findings.all;
-}
-
-function* expectDone(what: string, call: Task<number>): Task {
-  const n = yield* call;
-  if (n < 0) throw new PincushionError('INTERNAL', `${what}: ${errnoName(n)}`);
 }
 
 /** A finding as a small timeline: when, what, where in the code. */

@@ -152,7 +152,7 @@ class CoherentMapping implements VmaBacking {
   ) {
     this.name = buffer.what;
     if (memory.frames.mapping[buffer.frame] === 0) {
-      memory.frames.mapping[buffer.frame] = memory.newMapping(buffer.what);
+      memory.frames.mapping[buffer.frame] = memory.addOwner({ name: buffer.what });
     }
   }
 

@@ -5,7 +5,7 @@
  * handle a registration wants: the pages, what it pins, and how to give it back, accounted to the process.
  * Source followed: `mm/gup.c`; `ib_umem_get` and `__ib_umem_release` (`drivers/infiniband/core/umem.c`) for `pinRange`.
  */
-import type { GottenPages, Memory, Mm, PinnedPages, UserPageGrabber } from '@pincushion/mm';
+import type { GottenPages, Memory, Mm, PinnedPages, PinnedRanges, UserPageGrabber } from '@pincushion/mm';
 import { FOLL_LONGTERM, FOLL_WRITE, PAGE_SIZE, newPinnedPages } from '@pincushion/mm';
 import type { MaySleep, Task } from '@pincushion/sim';
 import { EFAULT, EINVAL, ENOMEM, sleeping } from '@pincushion/sim';
@@ -47,6 +47,12 @@ export abstract class Gup {
   /** Pages or -errno; may be short. Release: `unpinUserPages` or `unpinUserPagesDirtyLock`. */
   abstract pinUserPages(mm: Mm, start: number, nr: number, flags: number, pages: PinnedPages, at: number): MaySleep;
   abstract pinUserPagesFast(mm: Mm, start: number, nr: number, flags: number, pages: PinnedPages, at: number): MaySleep;
+  /** As `pinUserPagesFast`, appended to `ranges`: frames in a row are one range. Release: `unpinUserPageRanges*`. */
+  abstract pinUserPageRanges(mm: Mm, start: number, nr: number, flags: number, ranges: PinnedRanges): MaySleep;
+  /** All of `ranges`. Any context. */
+  abstract unpinUserPageRanges(ranges: PinnedRanges): void;
+  /** All of `ranges`, marked dirty first when `makeDirty`. Task context. */
+  abstract unpinUserPageRangesDirtyLock(ranges: PinnedRanges, makeDirty: boolean): MaySleep;
   /** Any context. */
   abstract unpinUserPages(pages: PinnedPages, from: number, n: number): void;
   /** Task context: marks the pages dirty under their lock before it lets go. */
@@ -111,6 +117,18 @@ export class DeviceGup extends Gup {
     at: number,
   ): MaySleep {
     return this.grabber.pinUserPagesFast(mm, start, nr, flags, pages, at, this.owner);
+  }
+
+  override pinUserPageRanges(mm: Mm, start: number, nr: number, flags: number, ranges: PinnedRanges): MaySleep {
+    return this.grabber.pinUserPageRanges(mm, start, nr, flags, ranges, this.owner);
+  }
+
+  override unpinUserPageRanges(ranges: PinnedRanges): void {
+    this.grabber.unpinUserPageRanges(ranges);
+  }
+
+  override unpinUserPageRangesDirtyLock(ranges: PinnedRanges, makeDirty: boolean): MaySleep {
+    return this.grabber.unpinUserPageRangesDirtyLock(ranges, makeDirty);
   }
 
   override unpinUserPages(pages: PinnedPages, from: number, n: number): void {

@@ -18,7 +18,7 @@ describe('the sanity check', () => {
     frames.refcount[frameAt(mm, address)]++;
     expect(() => {
       assertMemorySane(memory);
-    }).toThrow(/1 mappings, 1 pins and 0 gets explain 1025/);
+    }).toThrow(/1 mappings, 0 of caches, 1 pins and 0 gets explain 1025/);
   });
 
   it('finds a writable page that is not exclusive (X-01)', () => {

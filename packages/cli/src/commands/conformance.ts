@@ -1,0 +1,104 @@
+/** `pincushion conformance`: replays recordings of a real kernel, each scenario on a fresh machine, and compares. */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { ConformanceStyle, Recording, Tier } from '@pincushion/conformance';
+import {
+  conformanceReport,
+  isRecording,
+  readRecording,
+  renderConformance,
+  replayRecording,
+} from '@pincushion/conformance';
+import { UsageError } from '@pincushion/sim';
+import { ExitCode } from '../exit-codes';
+import { fileProblem } from '../file-problem';
+import type { Invocation } from '../invocation';
+import { wholeNumber } from '../option-values';
+import { readUserFile } from '../read-file';
+import type { Colours } from '../terminal';
+
+interface ConformanceCommandOptions {
+  readonly json?: true;
+  readonly tier: Tier;
+  readonly show: number;
+  readonly scenario?: string;
+  readonly paranoid?: true;
+}
+
+export function conformanceCommand(program: Command, invocation: Invocation): void {
+  program
+    .command('conformance')
+    .summary('compare the memory manager with recordings of a real kernel')
+    .description(
+      'Replays recordings of a real kernel (.jsonl, .gz, folders of them), each scenario on a fresh machine, and ' +
+        'compares every step in tiers: 1 results and contents, 2 which frame is where, 3 counts and exclusivity, ' +
+        '4 page-table bits and faults, 5 the other flags. Ends with 1 when a scenario disagrees.',
+    )
+    .argument('<path...>', 'recordings, or folders that have some')
+    .option('--json', 'print one JSON document instead of the report')
+    .addOption(new Option('--tier <n>', 'compare up to this tier').argParser(wholeNumber(1, 5)).default(5))
+    .addOption(new Option('--show <n>', 'disagreements to tell in full').argParser(wholeNumber(0, 100_000)).default(3))
+    .option('--scenario <text>', 'only scenarios with this text in their name')
+    .option('--paranoid', 'look after each step whether anything in memory contradicts itself; slow')
+    .addHelpText('after', '\nExample:\n  pincushion conformance test/golden/linux-6.18 --tier 3 --show 1\n')
+    .action((paths: string[], options: ConformanceCommandOptions) => {
+      const { terminal } = invocation;
+      const recordings = select(paths.flatMap(open), options.scenario);
+      const files = recordings.map((recording) => replayRecording(recording, { paranoid: options.paranoid ?? false }));
+      const report = conformanceReport(files, options.tier);
+      if (options.json) terminal.out(JSON.stringify(report, null, 2) + '\n');
+      else terminal.out(renderConformance(files, options, styleOf(terminal.colours)));
+      if (report.agree < report.scenarios) invocation.exitCode = ExitCode.findings;
+    });
+}
+
+/** A file, or all recordings of a folder in the order of their names. */
+function open(path: string): readonly Recording[] {
+  if (!isFolder(path)) return [readRecording(path, readUserFile(path, 'recording'))];
+  const files = namesIn(path).map((name) => join(path, name));
+  const contents = files.map((file) => ({ file, data: readUserFile(file, 'recording') }));
+  const recordings = contents.filter(({ file, data }) => file.includes('.jsonl') || isRecording(data));
+  if (recordings.length === 0) {
+    throw new UsageError('RECORDING_INVALID', `${path}: no recording is in this folder`, {
+      expected: 'files with scenarios (.jsonl, .jsonl.gz)',
+    });
+  }
+  return recordings.map(({ file, data }) => readRecording(file, data));
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function namesIn(path: string): readonly string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isFile() && /\.jsonl?(\.gz)?$/.test(entry.name))
+      .map((entry) => entry.name)
+      .sort();
+  } catch (error) {
+    throw new UsageError('FILE_UNREADABLE', `${path}: the folder cannot be read: ${fileProblem(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function select(recordings: readonly Recording[], text: string | undefined): readonly Recording[] {
+  if (text === undefined) return recordings;
+  const selected = recordings
+    .map((recording) => ({
+      ...recording,
+      scenarios: recording.scenarios.filter(({ name }) => name.includes(text)),
+    }))
+    .filter(({ scenarios }) => scenarios.length > 0);
+  if (selected.length > 0) return selected;
+  throw new UsageError('ARGUMENT_INVALID', `no scenario has "${text}" in its name`, {
+    hint: 'a shorter part of a name',
+  });
+}
+
+function styleOf({ bold, dim, green, red }: Colours): ConformanceStyle {
+  return { heading: bold, quiet: dim, good: green, bad: red };
+}
