@@ -1,10 +1,8 @@
 /**
  * A process: an address space, a table of open files, and the system calls of a user program.
  *
- * Calls answer as the kernel's do: 0 or more, or a negative errno. Those that may sleep are tasks. Left out: threads
- * (spawn several tasks on one process), signals, credentials.
- * Source followed: `do_exit` (`kernel/exit.c`) for the order of the end: address space, then files; `copy_process`
- * (`kernel/fork.c`).
+ * Calls answer as the kernel's do: 0 or more, or a negative errno. Those that may sleep are tasks. Left out: threads (spawn several tasks on one process), signals, credentials.
+ * Source followed: `do_exit` (`kernel/exit.c`) for the order of the end: address space, then files.
  */
 import type { Disk } from '@pincushion/block';
 import { DirectIo } from '@pincushion/block';
@@ -34,10 +32,7 @@ export class Process implements UserProgram {
     this.mm = mm ?? machine.memory.createMm(name);
   }
 
-  /**
-   * fork(2): a child with a copy of the address space and the same open files. Task context. The child, or -ENOMEM. Its
-   * program is yours to write: spawn a task that uses it.
-   */
+  /** fork(2): a child with a copy of the address space and the same open files, or -ENOMEM. Task context. */
   fork(name: string): Process | number {
     const mm = this.mm.fork(name);
     if (typeof mm === 'number') return mm;
@@ -171,7 +166,7 @@ export class Process implements UserProgram {
   }
 }
 
-/** An open file and how many processes have it (`struct file` and its count). */
+/** An open file and how many processes have it. */
 interface SharedFile {
   readonly file: OpenFile;
   users: number;

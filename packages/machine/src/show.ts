@@ -17,12 +17,7 @@ export function machineTree(machine: Machine): string {
   grow(lines, '', [
     {
       text: `memory ${formatBytes(memory.ram)}${memory.pmem > 0 ? ` and ${formatBytes(memory.pmem)} pmem` : ''}`,
-      below: [
-        ...zones,
-        leaf(`swap ${memory.swap === 0 ? 'none' : formatBytes(memory.swap)}`),
-        leaf(`huge pages ${hugePages(memory)}`),
-        leaf(`transparent huge pages ${transparentHugePages(memory)}`),
-      ],
+      below: zones,
     },
     leaf(`cpus ${cpus}`),
     leaf(`kernel ${kernel}${machine.memory.profile.basis === 'recorded' ? '' : ` (${machine.memory.profile.basis})`}`),
@@ -35,20 +30,6 @@ export function machineTree(machine: Machine): string {
     },
   ]);
   return lines.join('\n');
-}
-
-type MemoryDescription = Machine['description']['memory'];
-
-/** `64 of 2MiB, 2 of 1GiB`, or `none`. */
-function hugePages({ hugetlb }: MemoryDescription): string {
-  const pools = Object.entries(hugetlb).filter(([, pages]) => pages > 0);
-  return pools.length === 0 ? 'none' : pools.map(([size, pages]) => `${pages} of ${size}`).join(', ');
-}
-
-/** Who gets which size: `2MiB madvise, 64KiB always`, or `never`. */
-function transparentHugePages({ thp, mthp }: MemoryDescription): string {
-  const sizes = [['2MiB', thp] as const, ...Object.entries(mthp)].filter(([, who]) => who !== 'never');
-  return sizes.length === 0 ? 'never' : sizes.map(([size, who]) => `${size} ${who}`).join(', ');
 }
 
 function deviceBranch(machine: Machine, device: Device): Branch {

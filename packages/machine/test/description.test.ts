@@ -1,4 +1,4 @@
-import { defineMachine, machineJsonSchema, parseMachine, parseMachineText, pinSchemeOf } from '@pincushion/machine';
+import { defineMachine, machineJsonSchema, parseMachine, parseMachineText } from '@pincushion/machine';
 import { UsageError } from '@pincushion/sim';
 
 function problem(input: unknown): string {
@@ -21,12 +21,6 @@ describe('a machine description', () => {
       ledger: 'counts',
       devices: [],
     });
-  });
-
-  it('counts pins as its kernel does unless it says otherwise', () => {
-    expect(pinSchemeOf(parseMachine({}, 'x'))).toBe('bias');
-    expect(pinSchemeOf(parseMachine({ kernel: '5.4' }, 'x'))).toBe('get-put');
-    expect(pinSchemeOf(parseMachine({ kernel: '5.4', pinScheme: 'bias' }, 'x'))).toBe('bias');
   });
 
   it('takes sizes and durations with units', () => {

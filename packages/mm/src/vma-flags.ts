@@ -13,7 +13,7 @@ export const VM_MAYEXEC = 0x40;
 export const VM_MAYSHARE = 0x80;
 /** Frames without a countable `struct page` behind them; GUP refuses the area (V-01). */
 export const VM_PFNMAP = 0x400;
-/** Had a guard page once: fork copies its entries. Areas that differ in it only are joined and keep it (`VM_STICKY`). */
+/** Had a guard page once: fork copies its entries. Areas that differ in it only are joined and keep it (the kernel's `VM_STICKY`). */
 export const VM_MAYBE_GUARD = 0x800;
 /** Registered with a userfaultfd for write protection. */
 export const VM_UFFD_WP = 0x1000;
@@ -43,5 +43,3 @@ export const VM_NOHUGEPAGE = 0x40000000;
 export const VM_MERGEABLE = 1 << 31;
 /** Areas with pages that are not the memory manager's own: never merged, locked, or given to KSM. */
 export const VM_SPECIAL = VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP;
-/** Bits that do not keep areas from being joined; the joined area has them. */
-export const VM_STICKY = VM_MAYBE_GUARD;

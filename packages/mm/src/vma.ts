@@ -14,9 +14,12 @@ import type { HugetlbFile } from './hugetlb-file';
 import type { HugetlbArea } from './hugetlb-reserve';
 import type { Mm } from './mm';
 import { PAGE_SIZE } from './page-size';
-import { VM_DONTEXPAND, VM_IO, VM_MAYWRITE, VM_PFNMAP, VM_SHARED, VM_STICKY, VM_WRITE } from './vma-flags';
+import { VM_DONTEXPAND, VM_IO, VM_MAYWRITE, VM_MAYBE_GUARD, VM_PFNMAP, VM_SHARED, VM_WRITE } from './vma-flags';
 
 export * from './vma-flags';
+
+/** Bits that do not keep areas from being joined; the joined area has them. */
+const VM_STICKY = VM_MAYBE_GUARD;
 
 /**
  * What stands behind a mapping that is not plain anonymous memory: a device's frames, shared memory, a file. One object

@@ -12,7 +12,7 @@ export interface EchoNicExample {
   readonly EchoSocket: { open(program: Process, path?: string): Task<EchoSocket | number> };
 }
 
-export interface EchoSocket {
+interface EchoSocket {
   register(address: number, length: number): Task<number>;
   deregister(): Task<number>;
   send(offset: number, length: number): Task<number>;
