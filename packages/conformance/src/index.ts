@@ -22,3 +22,15 @@ export type {
   FileReport,
   FileResult,
 } from './report';
+export { parseScript, scriptText } from './script/script';
+export type { Script, ScriptStep } from './script/script';
+export { randomProgram } from './random-programs/generator';
+export { runProgram, shrinkProgram } from './random-programs/run';
+export type { ProgramFailure } from './random-programs/run';
+export { randomReport, renderRandomReport, runRandomPrograms } from './random-programs/report';
+export type { RandomReport, RandomRunOptions } from './random-programs/report';
+export { OPERATIONS, OPERATION_GROUPS, signature } from './script/operation-table';
+export { ask } from './ask/ask';
+export type { Acted, AskOptions, AskedStep } from './ask/ask';
+export { HOW_TO_RECORD, askReport, renderAsk } from './ask/report';
+export type { AskReport } from './ask/report';

@@ -144,6 +144,15 @@ export class Observer {
     return this.named.find((frame) => frame.alive && frame.name === name)?.pfn ?? -1;
   }
 
+  /** The name of a frame or of a part of a folio; `Z` for a page of zeros, empty for one that has no name yet. */
+  nameOf(pfn: number): string {
+    if (this.isZero(pfn)) return 'Z';
+    const known = this.byFrame.get(pfn);
+    if (known !== undefined) return known.name;
+    const whole = this.largeFrameAround(pfn);
+    return whole === null ? '' : `${whole.name}.${pfn - whole.pfn}`;
+  }
+
   /** The frames that `pages` pages from `address` on show to a process now; 0 where nothing is mapped. */
   framesAt(mm: Mm, address: number, pages: number): number[] {
     const walk = new Entries(mm, address);

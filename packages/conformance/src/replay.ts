@@ -1,8 +1,9 @@
 /** Replays one scenario on a fresh machine and compares every step. */
-import { linux618, memoryContradictions } from '@pincushion/mm';
+import { linux618 } from '@pincushion/mm';
 import type { KernelProfile } from '@pincushion/mm';
 import type { Difference, OwnStep, Tier } from './compare';
 import { TIERS, compareStep } from './compare';
+import { contradictionsIn } from './contradictions';
 import type { Scenario } from './recording';
 import { ScenarioMachine } from './scenario-machine';
 import { foldSteps } from './snapshot';
@@ -90,9 +91,9 @@ export function replayScenario(scenario: Scenario, options: ReplayOptions = {}):
   return { scenario, disagreements, profile, broke: null };
 }
 
-/** What memory says against itself, as a difference. */
-function contradictionsOf({ memory }: ScenarioMachine): readonly Difference[] {
-  const found = memoryContradictions(memory);
+/** What the machine says against itself, as a difference. */
+function contradictionsOf(machine: ScenarioMachine): readonly Difference[] {
+  const found = contradictionsIn(machine);
   if (found.length === 0) return [];
   const more = found.length > 1 ? ` (and ${found.length - 1} more)` : '';
   return [{ tier: 3, subject: 'invariant', expected: 'holds', got: `${found[0]}${more}`, frame: null }];

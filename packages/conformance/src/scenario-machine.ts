@@ -8,7 +8,7 @@
 import { FileSystem } from '@pincushion/fs';
 import { World, errnoName } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
-import type { Mm } from '@pincushion/mm';
+import type { Mm, User } from '@pincushion/mm';
 import { bootMemory, startProcess } from './machine-set-up';
 import type { SetUp } from './machine-set-up';
 import { OBSERVED_PAGES, Observer } from './observer';
@@ -26,6 +26,16 @@ const REGION_STRIDE = 0x40000000;
 /** Something a process has open; closed with the last process that has it. */
 export interface Opened {
   close(): void;
+  /** What it is charged for at present. */
+  readonly charge?: Charge;
+}
+
+/** Pages of memory that are accounted for something open: to a user (null with CAP_IPC_LOCK), and to an address space. */
+export interface Charge {
+  readonly user: User | null;
+  readonly userPages: number;
+  readonly mm: Mm;
+  readonly mmPages: number;
 }
 
 /** A process of a scenario. */

@@ -5,14 +5,13 @@
  * A reference of a folio is explained by a mapping, by the cache it is in (page cache, swap cache), by private data of
  * its file system, by a pin or a get that the ledger knows (mode `full`), or by its owner outside of mm (device buffers,
  * the zero pages). Not checked: content, and which process a pin was taken for.
- * Cost: every frame that was ever handed out, so for tests and `--paranoid` only.
+ * Cost: every frame that was ever handed out and every entry of every page table; about a millisecond for 10,000 pages. For
+ * tests and `--paranoid` only. The allocator and the swap area are in invariants-stores.ts.
  */
 import { PincushionError } from '@pincushion/sim';
 import { AddressSpace } from './address-space';
 import { AnonVma } from './anon-vma';
 import { GUP_PIN_COUNTING_BIAS } from './bias-scheme';
-import { MAX_PAGE_ORDER } from './buddy';
-import type { Buddy } from './buddy';
 import {
   PG_anon,
   PG_anonExclusive,
@@ -27,6 +26,8 @@ import {
   PG_swapcache,
   PG_unevictable,
 } from './frames';
+import { checkBuddy, checkPools, checkSwap } from './invariants-stores';
+import type { Demand } from './invariants-stores';
 import type { Memory } from './memory';
 import type { Mm } from './mm';
 import { PAGE_SIZE } from './page-size';
@@ -35,15 +36,21 @@ import {
   PTE_GUARD,
   PTE_MIGRATION,
   PTE_PRESENT,
+  PTE_PROTNONE,
   PTE_SPECIAL,
   PTE_SWAP,
+  PTE_SWP_EXCLUSIVE,
   PTE_UFFD_WP,
   PTE_WRITE,
   PTRS_PER_TABLE,
   REGION_BYTES,
   TASK_SIZE,
 } from './page-table';
-import { VM_HUGETLB, VM_LOCKED } from './vma-flags';
+import { folioMappedShared, rmapWalk } from './rmap';
+import { VM_EXEC, VM_HUGETLB, VM_LOCKED, VM_READ, VM_WRITE } from './vma-flags';
+import type { Vma } from './vma';
+import { ZERO_PFN } from './zero-page';
+import type { Zone } from './zone';
 
 /** What the page tables say about the folios. */
 class Mappings {
@@ -53,6 +60,17 @@ class Mappings {
   readonly huge = new Map<number, number>();
   /** Swap entries, by slot. */
   readonly swapped = new Map<number, number>();
+  /** Slots whose entry says that nobody else has one (X-02). */
+  readonly swappedExclusive = new Set<number>();
+  /** Address spaces that map a large folio, by head. */
+  readonly mappers = new Map<number, Set<Mm>>();
+
+  mapsLarge(head: number, mm: Mm): undefined {
+    const known = this.mappers.get(head);
+    if (known === undefined) this.mappers.set(head, new Set([mm]));
+    else known.add(mm);
+    return undefined;
+  }
 
   ofFolio(head: number, pages: number): number {
     let sum = this.huge.get(head) ?? 0;
@@ -77,21 +95,43 @@ export function memoryContradictions(memory: Memory): string[] {
     return undefined;
   };
   const mappings = new Mappings();
-  for (const mm of memory.mms) checkMm(memory, mm, mappings, demand);
+  for (const mm of memory.mms) {
+    checkAreas(mm, demand);
+    checkMm(memory, mm, mappings, demand);
+  }
+  let hugetlbInUse = 0;
   for (const zone of memory.zones) {
     if (zone.buddy === null) continue;
-    checkBuddy(memory, zone.name, zone.buddy, demand);
-    checkFolios(memory, zone.start, zone.buddy.untouched, mappings, demand);
+    const free = checkBuddy(memory, zone.name, zone.buddy, demand);
+    hugetlbInUse += checkFolios(memory, zone, free, mappings, demand);
   }
   for (const pfn of [...mappings.ptes.keys(), ...mappings.huge.keys()]) {
     demand(memory.frames.refcount[memory.frames.headOf(pfn)] !== 0, () => `frame ${pfn} is mapped and free`);
   }
-  checkSwap(memory, mappings, demand);
-  for (const pool of memory.hugetlb.values()) found.push(...pool.contradictions());
+  for (const mapping of memory.addressSpaces()) checkCache(memory, mapping, demand);
+  checkSwap(memory, mappings.swapped, mappings.swappedExclusive, demand);
+  checkPools(memory, hugetlbInUse, demand);
+  found.push(...memory.offline.contradictions());
   return found;
 }
 
-type Demand = (holds: boolean, otherwise: () => string) => undefined;
+/** The areas of a process are in order, do not overlap, and are known to those whose pages they map. */
+function checkAreas(mm: Mm, demand: Demand): void {
+  let before = 0;
+  for (const vma of mm.vmas.all) {
+    const name = (): string => `the area of ${mm.name} at 0x${vma.start.toString(16)}`;
+    demand(vma.start >= before && vma.end > vma.start, () => `${name()} is empty or overlaps the one before it`);
+    demand(vma.mm === mm, () => `${name()} belongs to another address space`);
+    for (const anon of vma.anonChain) demand(anon.vmas.has(vma), () => `${name()} is not in its own reverse map`);
+    demand(
+      vma.anonVma === null || vma.anonChain.includes(vma.anonVma),
+      () => `${name()} enters new pages where nobody looks for them`,
+    );
+    const mapping = vma.backing?.mapping;
+    demand(mapping?.vmas.has(vma) !== false, () => `${name()} maps ${mapping?.name}, which does not know it`);
+    before = vma.end;
+  }
+}
 
 /** Entries lie inside areas and say what they may; the table's own count is right; locked_vm is the locked areas. */
 function checkMm(memory: Memory, mm: Mm, mappings: Mappings, demand: Demand): void {
@@ -142,23 +182,47 @@ function checkEntry(
   demand: Demand,
 ): void {
   const where = (): string => `${mm.name} at 0x${address.toString(16)}`;
-  demand(mm.vmas.lookup(address) !== null, () => `${where()} has an entry outside of any area`);
+  const vma = mm.vmas.lookup(address);
+  demand(vma !== null, () => `${where()} has an entry outside of any area`);
   if ((pte & PTE_PRESENT) === 0) {
     const kinds = [PTE_SWAP, PTE_MIGRATION, PTE_GUARD].filter((bit) => (pte & bit) !== 0).length;
     demand(
       kinds === 1 || (kinds === 0 && (pte & PTE_UFFD_WP) !== 0),
       () => `${where()} has an entry of no kind (${pte})`,
     );
+    demand((pte & PTE_MIGRATION) === 0, () => `${where()} waits for a page that nobody is moving`);
     if ((pte & PTE_SWAP) !== 0) mappings.swapped.set(pfn, (mappings.swapped.get(pfn) ?? 0) + 1);
+    if ((pte & (PTE_SWAP | PTE_SWP_EXCLUSIVE)) === (PTE_SWAP | PTE_SWP_EXCLUSIVE)) mappings.swappedExclusive.add(pfn);
     return;
   }
+  checkPermissions(vma, pte, where, demand);
+  if ((pte & PTE_SPECIAL) !== 0) {
+    demand(pfn !== ZERO_PFN || (pte & PTE_WRITE) === 0, () => `${where()} may write to the zero page`);
+    return;
+  }
+  mappings.ptes.set(pfn, (mappings.ptes.get(pfn) ?? 0) + 1);
+  if (memory.frames.order[pfn] !== 0) mappings.mapsLarge(memory.frames.headOf(pfn), mm);
+  checkWritable(memory, pte, pfn, where, demand);
+  const isTracked = vma?.needsDirtyTracking === true && (pte & PTE_WRITE) !== 0;
+  demand(
+    !isTracked || (memory.frames.flags[memory.frames.headOf(pfn)] & PG_dirty) !== 0,
+    () => `${where()} may write to a page that its file believes to be clean (W-01)`,
+  );
+}
+
+/** An entry allows no more than its area. */
+function checkPermissions(vma: Vma | null, pte: number, where: () => string, demand: Demand): void {
   demand(
     (pte & (PTE_WRITE | PTE_UFFD_WP)) !== (PTE_WRITE | PTE_UFFD_WP),
     () => `${where()} is writable and protected for userfaultfd`,
   );
-  if ((pte & PTE_SPECIAL) !== 0) return;
-  mappings.ptes.set(pfn, (mappings.ptes.get(pfn) ?? 0) + 1);
-  checkWritable(memory, pte, pfn, where, demand);
+  if (vma === null) return;
+  demand((pte & PTE_WRITE) === 0 || (vma.flags & VM_WRITE) !== 0, () => `${where()} is writable and its area is not`);
+  const isClosed = (vma.flags & (VM_READ | VM_WRITE | VM_EXEC)) === 0;
+  demand(
+    isClosed === ((pte & PTE_PROTNONE) !== 0),
+    () => `${where()} is ${isClosed ? 'open and its area allows no access' : 'closed and its area allows access'}`,
+  );
 }
 
 function checkHuge(memory: Memory, mm: Mm, region: number, mappings: Mappings, demand: Demand): void {
@@ -171,9 +235,14 @@ function checkHuge(memory: Memory, mm: Mm, region: number, mappings: Mappings, d
     vma !== null && vma.end >= (region + 1) * REGION_BYTES,
     () => `${where()} has a huge entry that no area contains`,
   );
-  if ((pte & PTE_SPECIAL) !== 0) return;
+  checkPermissions(vma, pte, where, demand);
+  if ((pte & PTE_SPECIAL) !== 0) {
+    demand((pte & PTE_WRITE) === 0, () => `${where()} may write to the huge zero folio`);
+    return;
+  }
   const isFirst = pageTable.hugeHead(region) === head; // A 1 GiB page has 512 huge entries and counts once.
   if (isFirst) mappings.huge.set(head, (mappings.huge.get(head) ?? 0) + 1);
+  mappings.mapsLarge(head, mm);
   if (vma !== null && (vma.flags & VM_HUGETLB) === 0) checkWritable(memory, pte, head, where, demand);
 }
 
@@ -188,16 +257,42 @@ function checkWritable(memory: Memory, pte: number, pfn: number, where: () => st
   );
 }
 
-/** Each folio that is in use. */
-function checkFolios(memory: Memory, start: number, end: number, mappings: Mappings, demand: Demand): void {
+/** Each frame is in use, free, or set apart, and nobody has a free one. Returns how many pages of hugetlb pools are in use. */
+function checkFolios(
+  memory: Memory,
+  zone: Zone,
+  free: ReadonlyMap<number, number>,
+  mappings: Mappings,
+  demand: Demand,
+): number {
   const { frames } = memory;
-  for (let pfn = start; pfn < end;) {
+  const end = zone.buddy?.untouched ?? zone.start;
+  let hugetlbInUse = 0;
+  for (let pfn = zone.start; pfn < end;) {
+    const block = free.get(pfn);
+    if (block !== undefined) {
+      for (let each = pfn; each < pfn + block; each++) {
+        demand(frames.refcount[each] === 0, () => `frame ${each} is free and has ${frames.refcount[each]} references`);
+      }
+      pfn += block;
+      continue;
+    }
     const size = 1 << frames.order[pfn];
-    if ((frames.flags[pfn] & PG_buddy) === 0 && (frames.flags[pfn] & PG_reserved) === 0) {
-      if (frames.refcount[pfn] !== 0) checkFolio(memory, pfn, size, mappings, demand);
+    const flags = frames.flags[pfn];
+    if (frames.refcount[pfn] !== 0) {
+      checkFolio(memory, pfn, size, mappings, demand);
+      if ((flags & PG_hugetlb) !== 0) hugetlbInUse++;
+    } else {
+      const isApart =
+        (flags & (PG_reserved | PG_buddy)) !== 0 ||
+        memory.offline.has(pfn) ||
+        memory.hugetlb.get(frames.order[pfn])?.isFree(pfn) === true;
+      const at = pfn;
+      demand(isApart, () => `frame ${at} is lost: nobody has it, and it is on no list`);
     }
     pfn += size;
   }
+  return hugetlbInUse;
 }
 
 function checkFolio(memory: Memory, head: number, size: number, mappings: Mappings, demand: Demand): void {
@@ -226,10 +321,30 @@ function checkFolio(memory: Memory, head: number, size: number, mappings: Mappin
       frames.largeMapcount[head] === mapped,
       () => `${name()} says ${frames.largeMapcount[head]} mappings and has ${mapped}`,
     );
+    const mappers = mappings.mappers.get(head)?.size ?? 0;
+    demand(
+      mappers <= 1 || folioMappedShared(memory, head),
+      () => `${name()} is mapped by ${mappers} address spaces and believed to be mapped by one`,
+    );
   }
+  checkReverseMap(memory, head, mapped, name, demand);
   checkOwner(memory, head, size, mapped, demand);
   checkMarks(memory, head, mapped, name, demand);
   checkReferences(memory, head, size, mapped, name, demand);
+}
+
+/** From the folio every entry that maps it is found, and no other. */
+function checkReverseMap(memory: Memory, head: number, mapped: number, name: () => string, demand: Demand): void {
+  const owner = memory.owner(memory.frames.mapping[head]);
+  if (mapped === 0 || owner === null) return;
+  // A driver's pages have no reverse map: whoever maps them sees to them itself.
+  if (!(owner instanceof AnonVma || owner instanceof AddressSpace) && owner.mappedBy === undefined) return;
+  let reached = 0;
+  rmapWalk(memory, head, () => {
+    reached++;
+    return true;
+  });
+  demand(reached === mapped, () => `${name()} is mapped by ${mapped} entries, and its reverse map finds ${reached}`);
 }
 
 /** The page cache and the folio agree about each other; a mapped anonymous folio can be found from its `AnonVma`. */
@@ -256,10 +371,34 @@ function checkOwner(memory: Memory, head: number, size: number, mapped: number, 
   demand(owner instanceof AnonVma, () => `frame ${head} is anonymous, mapped, and without a reverse map`);
 }
 
+/** What a page cache has is in use and says that it belongs there; nothing is in the cache and in swap. */
+function checkCache(memory: Memory, mapping: AddressSpace, demand: Demand): void {
+  const { frames } = memory;
+  for (const [index, head] of mapping.pages) {
+    demand(
+      frames.refcount[head] > 0 && frames.mapping[head] === mapping.id,
+      () => `${mapping.name} has frame ${head} as page ${index}, and the frame is somebody else's`,
+    );
+    demand(!mapping.swapped.has(index), () => `page ${index} of ${mapping.name} is in the cache and in swap`);
+  }
+  for (const index of mapping.dirty) {
+    demand(mapping.pages.has(index), () => `page ${index} of ${mapping.name} is to be written and not there`);
+  }
+  for (const vma of mapping.vmas) {
+    demand(
+      vma.mm !== null && memory.mms.has(vma.mm) && vma.mm.vmas.lookup(vma.start) === vma,
+      () => `${mapping.name} is mapped by an area that is gone`,
+    );
+  }
+}
+
 /** Marks that imply one another. */
 function checkMarks(memory: Memory, head: number, mapped: number, name: () => string, demand: Demand): void {
   const flags = memory.frames.flags[head];
-  demand((flags & PG_mlocked) === 0 || mapped > 0, () => `${name()} is mlocked and not mapped`);
+  demand((flags & PG_mlocked) === 0 || mapped > 0 || memory.hasStrayMlock, () => `${name()} is mlocked and not mapped`);
+  demand((flags & (PG_ksm | PG_anon)) !== PG_ksm, () => `${name()} is merged by KSM and not anonymous`);
+  const isUsers = (flags & (PG_anon | PG_hugetlb)) === PG_anon && mapped > 0;
+  demand(!isUsers || (flags & PG_lru) !== 0, () => `${name()} is anonymous, mapped, and on no list`);
   demand((flags & PG_unevictable) === 0 || (flags & PG_lru) !== 0, () => `${name()} is unevictable and on no list`);
   const inCache = memory.swap.cache.get(memory.swap.slotOf(head)) === head;
   demand(((flags & PG_swapcache) !== 0) === inCache, () => `${name()} and the swap cache disagree whether it is in it`);
@@ -305,59 +444,4 @@ function checkReferences(
   if ((flags & PG_anon) === 0 || pins === 0 || size > 1 || memory.profile.cowReuse !== 'exclusive') return;
   // X-03. A page that lost its last mapping keeps the mark.
   demand((flags & PG_anonExclusive) !== 0, () => `${name()} is pinned, anonymous and not exclusive`);
-}
-
-/** Each slot in use has as many users as entries of page tables and page caches refer to it. */
-function checkSwap(memory: Memory, mappings: Mappings, demand: Demand): void {
-  const { swap } = memory;
-  const known = new Map(mappings.swapped);
-  for (const mapping of memory.addressSpaces()) {
-    for (const slot of mapping.swapped.values()) known.set(slot, (known.get(slot) ?? 0) + 1);
-  }
-  let free = swap.slots - (swap.end - 1);
-  for (let slot = 1; slot < swap.end; slot++) {
-    const entries = known.get(slot) ?? 0;
-    const users = swap.users(slot);
-    demand(users === entries, () => `swap slot ${slot} has ${users} users, and ${entries} entries refer to it`);
-    if (users === 0 && !swap.cache.has(slot)) free++;
-  }
-  demand(free === swap.slotsFree, () => `swap says ${swap.slotsFree} slots are free, and ${free} are`);
-}
-
-function checkBuddy(memory: Memory, name: string, buddy: Buddy, demand: Demand): void {
-  const { frames } = memory;
-  const free = new Set<number>();
-  const blocks: [start: number, order: number][] = [];
-  let total = 0;
-  for (let order = 0; order <= MAX_PAGE_ORDER; order++) {
-    for (let pfn = buddy.lists[order], before = 0; pfn !== 0; before = pfn, pfn = frames.index[pfn]) {
-      const at = pfn;
-      const isMarked = (frames.flags[at] & PG_buddy) !== 0 && frames.order[at] === order;
-      demand(isMarked, () => `${name}: frame ${at} is on the list of order ${order} without its mark`);
-      demand(at % (1 << order) === 0, () => `${name}: the free block at ${at} is not aligned to order ${order}`);
-      demand(frames.refcount[at] === 0, () => `${name}: the free block at ${at} has references`);
-      demand(frames.mapping[at] === before, () => `${name}: the free block at ${at} has a wrong back link`);
-      const isInside = at >= buddy.start && at + (1 << order) <= buddy.untouched;
-      demand(isInside, () => `${name}: the free block at ${at} lies outside`);
-      if (!isMarked || free.has(at)) return; // The list leads nowhere.
-      blocks.push([at, order]);
-      free.add(at);
-      total += 1 << order;
-    }
-  }
-  for (const [pfn, order] of blocks) {
-    const buddyPfn = pfn ^ (1 << order);
-    const isMerged = order === MAX_PAGE_ORDER || !free.has(buddyPfn) || frames.order[buddyPfn] !== order;
-    demand(isMerged, () => `${name}: the free blocks at ${pfn} and its buddy of order ${order} were not merged`);
-  }
-  blocks.sort(([a], [b]) => a - b);
-  for (let i = 1; i < blocks.length; i++) {
-    const [start, order] = blocks[i - 1];
-    demand(
-      start + (1 << order) <= blocks[i][0],
-      () => `${name}: the free blocks at ${start} and ${blocks[i][0]} overlap`,
-    );
-  }
-  total += (buddy.end - buddy.untouched) & -(1 << MAX_PAGE_ORDER);
-  demand(total === buddy.framesFree, () => `${name}: ${total} frames are free and ${buddy.framesFree} are said to be`);
 }

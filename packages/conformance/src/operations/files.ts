@@ -5,7 +5,7 @@ import type { MappableFile } from '@pincushion/mm';
 import type { Outcome } from '../recording';
 import { UnknownArgument, PAGE } from '../operation';
 import type { Call, Operation } from '../operation';
-import type { ScenarioMachine } from '../scenario-machine';
+import type { Actor, Opened, ScenarioMachine } from '../scenario-machine';
 
 /** What the recorder's file systems are here. A file that failed to get its size exists all the same. */
 function create(machine: ScenarioMachine, call: Call): MappableFile | number {
@@ -23,7 +23,7 @@ function create(machine: ScenarioMachine, call: Call): MappableFile | number {
   }
 }
 
-const file: Operation = (machine, _by, call) => {
+const file: Operation = (machine, by, call) => {
   const made = create(machine, call);
   if (typeof made === 'number') return { res: errnoName(made) };
   const pages = call.number('n', 4);
@@ -40,18 +40,30 @@ const file: Operation = (machine, _by, call) => {
     machine.settle(made.fsync());
   }
   if (call.number('cold', 0) !== 0) machine.settle(made.fadviseDontneed());
-  machine.keep('file', call.text('f'), made);
+  const opened = new OpenFile(made);
+  by.opened.add(opened);
+  machine.keep('file', call.text('f'), opened);
   return machine.ok(error);
 };
 
-/** The file `f`; null when it was never made. */
-export function fileNamed(machine: ScenarioMachine, name: string): MappableFile | null {
-  return (machine.find('file', name) as MappableFile | undefined) ?? null;
+/** The file `f` as the process has it open; null when it was never made, or by another process and not inherited. */
+export function fileNamed(machine: ScenarioMachine, by: Actor, name: string): MappableFile | null {
+  const found = machine.find('file', name);
+  return found instanceof OpenFile && by.opened.has(found) ? found.file : null;
+}
+
+/** An open file; its content stays when nobody has it open any more. */
+class OpenFile implements Opened {
+  constructor(readonly file: MappableFile) {}
+
+  close(): void {
+    // Mappings and the page cache keep what they have.
+  }
 }
 
 function onFile(act: (machine: ScenarioMachine, file: MappableFile, call: Call) => Outcome): Operation {
-  return (machine, _by, call) => {
-    const found = fileNamed(machine, call.text('f'));
+  return (machine, by, call) => {
+    const found = fileNamed(machine, by, call.text('f'));
     return found === null ? { res: 'EBADF' } : act(machine, found, call);
   };
 }

@@ -12,7 +12,7 @@ import type { Mm, PinnedPages, UserAccount } from '@pincushion/mm';
 import type { ObservedHold } from '../observer';
 import { PAGE, RING_PAGES } from '../operation';
 import type { Operation } from '../operation';
-import type { Opened, ScenarioMachine } from '../scenario-machine';
+import type { Charge, Opened, ScenarioMachine } from '../scenario-machine';
 
 /** Pages of one FUSE request (`max_pages`). */
 const PAGES_PER_REQUEST = 32;
@@ -87,8 +87,12 @@ class InFlightTransfer implements Opened, ObservedHold {
     return moved;
   }
 
+  get charge(): Charge {
+    return { user: this.account?.user ?? null, userPages: RING_PAGES, mm: this.mm, mmPages: 0 };
+  }
+
+  /** What is in flight stays so, and its pages pinned, until it is answered: `io_ring_exit_work` waits for it. */
   close(): void {
-    if (this.live) this.finish(0);
     ioUnaccountMem(this.account, null, RING_PAGES);
   }
 }

@@ -75,7 +75,7 @@ const mmap: Operation = (machine, by, call) => {
   if (call.number('populate', 0) !== 0) flags |= MAP_POPULATE;
   const prot = protectionOf(call);
   if ((kind & MAP_ANONYMOUS) !== 0) return machine.ok(by.mm.mmap(length, prot, flags, address));
-  const file = fileNamed(machine, call.text('f'));
+  const file = fileNamed(machine, by, call.text('f'));
   if (file === null) return { res: 'EBADF' };
   return machine.ok(by.mm.mmap(length, prot, flags, address, file.backing, call.number('off', 0)));
 };

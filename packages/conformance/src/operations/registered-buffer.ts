@@ -21,14 +21,15 @@ import type { Mm, PinnedPages, UserAccount } from '@pincushion/mm';
 import type { ObservedHold } from '../observer';
 import { PAGE, RING_PAGES } from '../operation';
 import type { Operation } from '../operation';
-import type { Opened, ScenarioMachine } from '../scenario-machine';
+import type { Charge, Opened, ScenarioMachine } from '../scenario-machine';
 
 const BUFFER_BYTES_MOST = 2 ** 30;
 
 /** An io_uring with at most one registered buffer. */
 class RegisteredBuffer implements Opened, ObservedHold {
-  /** Pins still held: one for each page, or one for each folio when they were joined. */
+  /** The pages it was given, and which entries of them it still holds: all, or one for each folio when they were joined. */
   private pins: PinnedPages | null = null;
+  private held: readonly number[] = [];
   /** The frame behind each page of the buffer. */
   private pages: readonly number[] = [];
   private accountedPages = 0;
@@ -69,28 +70,42 @@ class RegisteredBuffer implements Opened, ObservedHold {
       return got < 0 ? got : -EFAULT;
     }
     this.pages = Array.from(pins, frameOf);
-    const kept = this.join(pins);
-    const accounted = this.pagesToAccount(kept);
+    this.held = this.join(pins);
+    const accounted = this.pagesToAccount(pins);
     const error = ioAccountMem(this.account, mm, accounted);
     if (error !== 0) {
-      gup.unpinUserPages(kept, 0, kept.length);
+      this.release(pins);
       return error;
     }
     this.accountedPages = accounted;
-    this.pins = kept;
+    this.pins = pins;
     this.live = true;
     return 0;
+  }
+
+  /** Gives back what is still held, in as few calls as it lies together. */
+  private release(pins: PinnedPages): void {
+    const { gup } = this.machine.memory;
+    if (this.held.length === pins.length) gup.unpinUserPages(pins, 0, pins.length);
+    else for (const at of this.held) gup.unpinUserPages(pins, at, 1);
+    this.held = [];
   }
 
   /** `IORING_UNREGISTER_BUFFERS`: 0 or -ENXIO. Marks nothing dirty. */
   unregister(): number {
     const { pins } = this;
     if (pins === null) return -ENXIO;
-    this.machine.memory.gup.unpinUserPages(pins, 0, pins.length);
+    this.release(pins);
     this.pins = null;
     this.live = false;
     ioUnaccountMem(this.account, this.mm, this.accountedPages);
+    this.accountedPages = 0;
     return 0;
+  }
+
+  get charge(): Charge {
+    const { account, mm, accountedPages } = this;
+    return { user: account?.user ?? null, userPages: RING_PAGES + accountedPages, mm, mmPages: accountedPages };
   }
 
   close(): void {
@@ -105,18 +120,15 @@ class RegisteredBuffer implements Opened, ObservedHold {
     return this.pages[p];
   }
 
-  /** `io_coalesce_buffer`: whole folios, and parts of one at both ends, keep one pin each. */
-  private join(pins: PinnedPages): PinnedPages {
+  /** `io_coalesce_buffer`: whole folios, and parts of one at both ends, keep one pin each. The entries that are kept. */
+  private join(pins: PinnedPages): readonly number[] {
     const runs = foliosOf(this.machine, this.pages);
-    if (pins.length < 2 || runs === null || runs.every((run) => run.pages === 1)) return pins;
-    if (!this.isLarge(this.pages[0])) return pins;
-    const kept = newPinnedPages(runs.length);
+    const all = Array.from(pins, (_pin, at) => at);
+    if (pins.length < 2 || runs === null || runs.every((run) => run.pages === 1)) return all;
+    if (!this.isLarge(this.pages[0])) return all;
     const { gup } = this.machine.memory;
-    for (const [k, run] of runs.entries()) {
-      kept[k] = pins[run.at];
-      if (run.pages > 1) gup.unpinUserPages(pins, run.at + 1, run.pages - 1);
-    }
-    return kept;
+    for (const run of runs) if (run.pages > 1) gup.unpinUserPages(pins, run.at + 1, run.pages - 1);
+    return runs.map((run) => run.at);
   }
 
   /** `io_buffer_account_pin`: a large folio counts with all its pages, once. */
@@ -124,8 +136,8 @@ class RegisteredBuffer implements Opened, ObservedHold {
     const { frames } = this.machine.memory;
     const seen = new Set<number>();
     let pages = 0;
-    for (const pin of pins) {
-      const head = frames.headOf(frameOf(pin));
+    for (const at of this.held) {
+      const head = frames.headOf(frameOf(pins[at]));
       if (!this.isLarge(head)) pages++;
       else if (!seen.has(head)) pages += 2 ** frames.order[head];
       if (this.isLarge(head)) seen.add(head);
