@@ -145,9 +145,9 @@ export class BioPool implements BioOwner {
       code: 'BIO_NEVER_ENDED',
       summary: `${lost.length} bio${lost.length === 1 ? ' was' : 's were'} submitted and never ended`,
       ...(device === undefined ? {} : { device }),
-      sites: named
-        .filter((bio) => bio.submitSite !== '')
-        .map((bio) => ({ what: 'submitted', site: bio.submitSite, atNs: bio.submittedNs })),
+      sites: named.flatMap(({ submitTrace, submittedNs }) =>
+        submitTrace === null ? [] : [{ what: 'submitted', site: submitTrace.site(), atNs: submittedNs }],
+      ),
       details,
     });
   }

@@ -9,7 +9,7 @@
  */
 import { FRAME_MASK, PAGE_SIZE } from '@pincushion/mm';
 import type { Memory } from '@pincushion/mm';
-import type { Tracepoint } from '@pincushion/sim';
+import type { CallTrace, Tracepoint } from '@pincushion/sim';
 import type { Disk } from './disk';
 
 /** What the bio asks for; numbers as in enum req_op. */
@@ -89,8 +89,8 @@ export class Bio {
   disk: Disk | null = null;
   submittedNs = 0;
   /** Call sites of submission and of the end; filled only with the ledger in mode full. */
-  submitSite = '';
-  endSite = '';
+  submitTrace: CallTrace | null = null;
+  endTrace: CallTrace | null = null;
   /** The driver's own while the bio is submitted: address of the mapping, tag or command id, attempts, anything else. */
   iova = 0;
   cid = 0;

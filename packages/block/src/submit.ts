@@ -10,7 +10,7 @@
  * is called back inside its own submission because of us. The kernel ends it at once.
  * Source: Linux 6.18 block/blk-core.c (submit_bio_noacct, bio_check_eod), block/bio.c (bio_endio).
  */
-import { PincushionError, callSite } from '@pincushion/sim';
+import { CallTrace, PincushionError, callSite } from '@pincushion/sim';
 import { BioOp, BioState } from './bio';
 import type { Bio } from './bio';
 import type { Disk } from './disk';
@@ -45,7 +45,7 @@ export function submitBio(disk: Disk, bio: Bio): void {
   if (disk.world !== world) disk.world = world;
   disk.inFlight++;
   if (owner.onSubmit.on) owner.onSubmit.emit(bio.id, bio.op, bio.sector, bytes / 512);
-  if (owner.withSites) bio.submitSite = callSite();
+  if (owner.withSites) bio.submitTrace = new CallTrace();
   if (disk.gone) {
     owner.endLater(bio, BlkStatus.offline);
     return;
@@ -67,7 +67,7 @@ export function bioEndIo(bio: Bio, status: number): void {
   const owner = bio.owner;
   bio.state = ENDED;
   bio.status = status;
-  if (owner.withSites) bio.endSite = callSite();
+  if (owner.withSites) bio.endTrace = new CallTrace();
   if (owner.onComplete.on) owner.onComplete.emit(bio.id, status, bio.op, bio.bytes / 512);
   const disk = bio.disk;
   if (disk !== null && --disk.inFlight === 0) disk.becameIdle();
@@ -81,9 +81,9 @@ function endedTwice(bio: Bio): never {
     ...(device === undefined ? {} : { device }),
     expected: 'one bioEndIo for each bio that queueBio took',
     actual:
-      bio.endSite === ''
+      bio.endTrace === null
         ? 'a second one'
-        : `a second one; the first came from ${bio.endSite}, the bio was submitted at ${bio.submitSite}`,
+        : `a second one; the first came from ${bio.endTrace.site()}, the bio was submitted at ${bio.submitTrace?.site() ?? 'an unknown place'}`,
     ...(bio.owner.withSites ? {} : { hint: "the ledger's mode full, which also names the first call" }),
   });
 }

@@ -96,6 +96,8 @@ export class DmaDomain implements DomainFacts {
   private unreachable = false;
   private detached = false;
   private flushScheduled = false;
+  /** Time that accesses took longer by the fault plan, and that nobody has waited for yet. */
+  private owedNs = 0;
 
   /** Made by `Iommu.attach`. @param id number of the domain in its IOMMU @param name of the device */
   constructor(
@@ -156,7 +158,7 @@ export class DmaDomain implements DomainFacts {
     this.live++;
     this.ledger.mapped(this.id, start, pages, from, 1, direction);
     if (this.onMap.on) this.onMap.emit(this.id, page, 1, direction);
-    if (this.ledgerFull) this.history.mapped(page);
+    if (this.ledgerFull) this.history.mapped(page, this.ledger.lastMapTrace);
     return start + offset;
   }
 
@@ -219,7 +221,7 @@ export class DmaDomain implements DomainFacts {
     list.merge(page * PAGE);
     if (this.ledgerOn) this.tellRuns(page, pages, direction);
     if (this.onMap.on) this.onMap.emit(this.id, page, pages, direction);
-    if (this.ledgerFull) this.history.mapped(page);
+    if (this.ledgerFull) this.history.mapped(page, this.ledger.lastMapTrace);
     return list.mappedCount;
   }
 
@@ -273,7 +275,7 @@ export class DmaDomain implements DomainFacts {
     const iova = page * PAGE;
     if (this.ledgerOn) this.ledger.mapped(this.id, iova, frames, 0, pages, DmaDirection.bidirectional);
     if (this.onMap.on) this.onMap.emit(this.id, page, pages, DmaDirection.bidirectional);
-    if (this.ledgerFull) this.history.mapped(page);
+    if (this.ledgerFull) this.history.mapped(page, this.ledger.lastMapTrace);
     const whole = this.bytes.view(frame, pages * PAGE);
     const words = new Int32Array(whole.buffer, whole.byteOffset, Math.ceil(bytes / 4));
     return new CoherentBuffer(this, iova, frame, whole.subarray(0, bytes), words);
@@ -298,8 +300,8 @@ export class DmaDomain implements DomainFacts {
    */
   read(iova: number, into: Uint8Array, at: number, n: number): number {
     if (this.faults.armed) {
-      const refusal = this.faults.hit('dma');
-      if (refusal !== 0) return this.injected(iova, refusal, 0);
+      const refusal = this.planned(iova, 0);
+      if (refusal !== 0) return refusal;
     }
     if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), n, 0);
     let address = iova;
@@ -319,8 +321,8 @@ export class DmaDomain implements DomainFacts {
   /** The device writes `n` bytes of `from[at…]` to memory. Results as `read`. */
   write(iova: number, from: Uint8Array, at: number, n: number): number {
     if (this.faults.armed) {
-      const refusal = this.faults.hit('dma');
-      if (refusal !== 0) return this.injected(iova, refusal, 1);
+      const refusal = this.planned(iova, 1);
+      if (refusal !== 0) return refusal;
     }
     if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), n, 1);
     let address = iova;
@@ -343,8 +345,8 @@ export class DmaDomain implements DomainFacts {
    */
   readWords(iova: number, into: Int32Array, at: number, words: number): number {
     if (this.faults.armed) {
-      const refusal = this.faults.hit('dma');
-      if (refusal !== 0) return this.injected(iova, refusal, 0);
+      const refusal = this.planned(iova, 0);
+      if (refusal !== 0) return refusal;
     }
     const frame = this.translate(iova, READ);
     if (frame < 0) return frame;
@@ -360,8 +362,8 @@ export class DmaDomain implements DomainFacts {
   /** The device writes `words` 32-bit words; as `readWords`. */
   writeWords(iova: number, from: Int32Array, at: number, words: number): number {
     if (this.faults.armed) {
-      const refusal = this.faults.hit('dma');
-      if (refusal !== 0) return this.injected(iova, refusal, 1);
+      const refusal = this.planned(iova, 1);
+      if (refusal !== 0) return refusal;
     }
     const frame = this.translate(iova, WRITE);
     if (frame < 0) return frame;
@@ -377,8 +379,8 @@ export class DmaDomain implements DomainFacts {
   /** The device writes `n` times `byte` to memory. Results as `read`. */
   fill(iova: number, byte: number, n: number): number {
     if (this.faults.armed) {
-      const refusal = this.faults.hit('dma');
-      if (refusal !== 0) return this.injected(iova, refusal, 1);
+      const refusal = this.planned(iova, 1);
+      if (refusal !== 0) return refusal;
     }
     if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), n, 1);
     let address = iova;
@@ -398,8 +400,8 @@ export class DmaDomain implements DomainFacts {
   /** Everything of an access but the data: translation, permission, traces. For devices that carry no data. Results as `read`. */
   check(iova: number, n: number, write: boolean): number {
     if (this.faults.armed) {
-      const refusal = this.faults.hit('dma');
-      if (refusal !== 0) return this.injected(iova, refusal, write ? 1 : 0);
+      const refusal = this.planned(iova, write ? 1 : 0);
+      if (refusal !== 0) return refusal;
     }
     if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), n, write ? 1 : 0);
     if (n > PAGE - (iova & OFFSET_MASK)) return this.checkLonger(iova, n, write);
@@ -413,6 +415,13 @@ export class DmaDomain implements DomainFacts {
   block(): void {
     this.unreachable = true;
     this.nearEnd = 0;
+  }
+
+  /** By the device: how much later it goes on, because its accesses took longer; from now on none of that. */
+  takeOwedNs(): number {
+    const ns = this.owedNs;
+    this.owedNs = 0;
+    return ns;
   }
 
   get blocked(): boolean {
@@ -499,7 +508,7 @@ export class DmaDomain implements DomainFacts {
     this.live++;
     this.ledger.mapped(this.id, page * PAGE, pages, from, count, direction);
     if (this.onMap.on) this.onMap.emit(this.id, page, count, direction);
-    if (this.ledgerFull) this.history.mapped(page);
+    if (this.ledgerFull) this.history.mapped(page, this.ledger.lastMapTrace);
     return page * PAGE + offset;
   }
 
@@ -622,9 +631,12 @@ export class DmaDomain implements DomainFacts {
     return true;
   }
 
-  private injected(iova: number, errno: number, write: number): number {
-    if (this.onFault.on) this.onFault.emit(this.id, Math.floor(iova / PAGE), errno, write);
-    return errno;
+  private planned(iova: number, write: number): number {
+    const effect = this.faults.dmaAccess(write === 1);
+    if (effect?.kind === 'delay') this.owedNs += effect.ns;
+    if (effect?.kind !== 'errno') return 0;
+    if (this.onFault.on) this.onFault.emit(this.id, Math.floor(iova / PAGE), effect.errno, write);
+    return effect.errno;
   }
 
   /** Reports what is wrong with an unmap; false when there is nothing to undo. */

@@ -2,7 +2,7 @@
  * What reports need beyond the live mappings of a domain: the last unmapped ranges ("was mapped until …") and, with the
  * ledger in mode full, the call sites of mapping and unmapping. Written on the hot path, read by reports only.
  */
-import { callSite } from '@pincushion/sim';
+import { CallTrace } from '@pincushion/sim';
 import type { FindingSite, World } from '@pincushion/sim';
 import { PAGE_SIZE } from '@pincushion/mm';
 
@@ -16,12 +16,23 @@ export interface PastMapping {
   readonly sites: readonly FindingSite[];
 }
 
+/** A call, not yet in words. */
+interface Moment {
+  readonly trace: CallTrace;
+  readonly atNs: number;
+}
+
+interface PastTraces {
+  readonly mapped: Moment | null;
+  readonly unmapped: Moment;
+}
+
 export class MappingHistory {
   /** First page and number of pages, by turns. */
   private readonly ranges = new Int32Array(REMEMBERED * 2);
   private readonly untilNs = new Float64Array(REMEMBERED);
-  private readonly pastSites: (readonly FindingSite[])[] = [];
-  private readonly liveSites = new Map<number, FindingSite>();
+  private readonly pastTraces: PastTraces[] = [];
+  private readonly liveTraces = new Map<number, Moment>();
   private next = 0;
 
   /** @param withSites take call sites: microseconds per mapping, for the ledger's mode full */
@@ -30,9 +41,9 @@ export class MappingHistory {
     readonly withSites: boolean,
   ) {}
 
-  /** Notes who mapped. Only with sites. */
-  mapped(page: number): void {
-    this.liveSites.set(page, { what: 'mapped', site: callSite(), atNs: this.world.now });
+  /** Notes who mapped. Only with sites. @param trace of the call, if somebody has taken it already */
+  mapped(page: number, trace: CallTrace | null): void {
+    this.liveTraces.set(page, { trace: trace ?? new CallTrace(), atNs: this.world.now });
   }
 
   unmapped(page: number, pages: number): void {
@@ -41,13 +52,13 @@ export class MappingHistory {
     this.ranges[at * 2] = page;
     this.ranges[at * 2 + 1] = pages;
     this.untilNs[at] = this.world.now;
-    if (this.withSites) this.rememberSites(at, page);
+    if (this.withSites) this.rememberTraces(at, page);
   }
 
   /** Who made the live mapping that starts at `page`; empty without sites. */
   sitesOf(page: number): FindingSite[] {
-    const site = this.liveSites.get(page);
-    return site === undefined ? [] : [site];
+    const mapped = this.liveTraces.get(page);
+    return mapped === undefined ? [] : [siteAt('mapped', mapped)];
   }
 
   /** The latest mapping that is gone and had `page`, or null when nobody remembers one. */
@@ -62,17 +73,25 @@ export class MappingHistory {
           iova: first * PAGE_SIZE,
           pages,
           untilNs: this.untilNs[at],
-          sites: this.withSites ? this.pastSites[at] : [],
+          sites: this.withSites ? pastSites(this.pastTraces[at]) : [],
         };
       }
     }
     return null;
   }
 
-  private rememberSites(at: number, page: number): void {
-    const sites = this.sitesOf(page);
-    this.liveSites.delete(page);
-    sites.push({ what: 'unmapped', site: callSite(), atNs: this.world.now });
-    this.pastSites[at] = sites;
+  private rememberTraces(at: number, page: number): void {
+    const mapped = this.liveTraces.get(page) ?? null;
+    this.liveTraces.delete(page);
+    this.pastTraces[at] = { mapped, unmapped: { trace: new CallTrace(), atNs: this.world.now } };
   }
+}
+
+function siteAt(what: string, { trace, atNs }: Moment): FindingSite {
+  return { what, site: trace.site(), atNs };
+}
+
+function pastSites({ mapped, unmapped }: PastTraces): FindingSite[] {
+  const undone = siteAt('unmapped', unmapped);
+  return mapped === null ? [undone] : [siteAt('mapped', mapped), undone];
 }

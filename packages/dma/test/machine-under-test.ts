@@ -25,6 +25,7 @@ export interface Bench {
   run: (result: MaySleep) => number;
   /** Makes a buffer of `n` pages and pins it for writing. */
   pin: (n: number) => { address: number; pages: PinnedPages };
+  /** Gives pins back, of pages that the device may have written. */
   unpin: (pages: PinnedPages) => void;
   /** Codes of the findings so far. */
   codes: () => string[];
@@ -52,7 +53,7 @@ export function bench(options: IommuOptions = {}, ledger: LedgerMode = 'full'): 
       return { address, pages };
     },
     unpin(pages) {
-      memory.gup.unpinUserPages(pages, 0, pages.length);
+      run(memory.gup.unpinUserPagesDirtyLock(pages, 0, pages.length, true));
     },
     codes: () => world.findings.all.map((finding) => finding.code),
     finding(code) {

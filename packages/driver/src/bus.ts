@@ -5,7 +5,7 @@
  * configuration, probe.
  */
 import type { Task } from '@pincushion/sim';
-import { UsageError } from '@pincushion/sim';
+import { Context, UsageError } from '@pincushion/sim';
 import { parseConfig } from './config';
 import type { DriverClass, HardwareClass } from './decorators';
 import { driverMeta, hardwareMeta } from './decorators';
@@ -63,6 +63,9 @@ export class Bus {
     device.hardware.connect(device.domain);
     device.hardware.powerOn();
     this.devices.push(device);
+    world.faults.attachDevice(path, (atNs, wanted) => {
+      this.goAt(device, atNs, wanted);
+    });
     this.preferred.set(device, plugin);
     return device;
   }
@@ -77,6 +80,14 @@ export class Bus {
   /** Removes the driver; for `surprise` the hardware is pulled out first. Findings tell what was left behind. */
   *remove(device: Device, why: RemoveReason): Task {
     yield* removeDriver(device, why);
+  }
+
+  /** The device is pulled out at a time, as a fault plan wants it. */
+  private goAt(device: Device, atNs: number, wanted: () => boolean): void {
+    const { world } = this.platform;
+    world.after(Math.max(0, atNs - world.now), Context.device, () => {
+      if (wanted()) world.spawn(removeDriver(device, 'surprise'), { name: `removal of ${device.path}` });
+    });
   }
 
   private checkConfig(device: Device, cls: DriverClass, config: unknown): unknown {

@@ -7,8 +7,9 @@
  * from `powerOn` on.
  */
 import type { DmaDomain } from '@pincushion/dma';
-import type { ChoiceStream, World } from '@pincushion/sim';
-import { Context } from '@pincushion/sim';
+import type { ChoiceStream, FaultSites, World } from '@pincushion/sim';
+import { Context, PincushionError } from '@pincushion/sim';
+import { Detour } from './detour';
 import type { HostFiles } from './services/host-files';
 import type { DeviceInterrupts } from './services/interrupts';
 
@@ -19,6 +20,26 @@ export interface Slot {
   readonly path: string;
   readonly lines: DeviceInterrupts;
   readonly hostFiles: HostFiles;
+}
+
+/** What the hardware does on its bus, done by a test in its place. */
+export interface HardwareBench {
+  /** Raises an interrupt vector. */
+  raise(vector: number): void;
+  /** Reads `n` bytes of host memory by DMA, or -errno. */
+  dmaRead(iova: number, n: number): Uint8Array | number;
+  /** Writes host memory by DMA: 0 or -errno. */
+  dmaWrite(iova: number, bytes: Uint8Array): number;
+  /** A register as the CPU sees it, past the driver. */
+  read32(offset: number, bar?: number): number;
+  write32(offset: number, value: number, bar?: number): void;
+  /** From now on completions wait for `completeNext`. A model that marks none completes by each interrupt. */
+  holdCompletions(): void;
+  readonly completionsHeld: number;
+  /** Lets the oldest completion go. Throws DEVICE_INVALID when none is held back. */
+  completeNext(): void;
+  /** Lets all go, and holds back no more. */
+  releaseCompletions(): void;
 }
 
 export abstract class DeviceModel<C = unknown> {
@@ -33,6 +54,10 @@ export abstract class DeviceModel<C = unknown> {
   private world!: World;
   private domain!: DmaDomain;
   private lines!: DeviceInterrupts;
+  private faultSites!: FaultSites;
+  private completions!: Detour;
+  /** The model says itself what a completion is; else each interrupt it raises is one. */
+  private marksCompletions = false;
 
   /** The settings, for people who look at a machine. */
   get settings(): unknown {
@@ -64,6 +89,8 @@ export abstract class DeviceModel<C = unknown> {
     this.slot = slot;
     this.world = slot.world;
     this.lines = slot.lines;
+    this.faultSites = slot.world.faults;
+    this.completions = new Detour(slot.world, 'completion', () => !this.gone);
     Object.defineProperty(this, 'config', { value: config, enumerable: true });
   }
 
@@ -104,7 +131,76 @@ export abstract class DeviceModel<C = unknown> {
 
   /** Raises an interrupt vector; the driver's handler may run before this returns. */
   protected raise(vector: number): void {
-    this.lines.raise(vector);
+    if (this.faultSites.armed) this.raiseWatched(vector);
+    else this.lines.raise(vector);
+  }
+
+  /** Whether completions have to go through `completion`: a fault plan is armed, or a test holds them back. */
+  protected get completionsWatched(): boolean {
+    return this.faultSites.armed;
+  }
+
+  /**
+   * For models that post completions in memory, to be called when `completionsWatched`: lets `publish` post the entry and
+   * raise the interrupt, now, later, twice or never. `publish` keeps what it needs, and checks that its queue still exists.
+   */
+  protected completion(publish: () => undefined): void {
+    this.marksCompletions = true;
+    this.completions.pass(publish, this.domain.takeOwedNs());
+  }
+
+  private raiseWatched(vector: number): void {
+    const send = (): undefined => {
+      this.lines.raise(vector);
+    };
+    if (this.marksCompletions) send();
+    else this.completions.pass(send, this.domain.takeOwedNs());
+  }
+
+  /** What a DMA access that took too long (fault plan) adds to the time until the model goes on. */
+  private lateness(): number {
+    return this.faultSites.armed ? this.domain.takeOwedNs() : 0;
+  }
+
+  /** The other side of the model, for tests: what hardware does on its bus, done by hand. */
+  bench(): HardwareBench {
+    const { completions } = this;
+    let unwatch: (() => undefined) | null = null;
+    return {
+      raise: (vector) => {
+        this.raise(vector);
+      },
+      dmaRead: (iova, n) => {
+        const bytes = new Uint8Array(n);
+        const error = this.domain.read(iova, bytes, 0, n);
+        return error === 0 ? bytes : error;
+      },
+      dmaWrite: (iova, bytes) => this.domain.write(iova, bytes, 0, bytes.length),
+      read32: (offset, bar = 0) => this.mmioRead(bar, offset, 4) >>> 0,
+      write32: (offset, value, bar = 0) => {
+        this.mmioWrite(bar, offset, value, 4);
+      },
+      holdCompletions: () => {
+        unwatch ??= this.faultSites.watch();
+        completions.hold();
+      },
+      get completionsHeld() {
+        return completions.waiting;
+      },
+      completeNext: () => {
+        if (completions.next()) return;
+        throw new PincushionError('DEVICE_INVALID', 'no completion is held back', {
+          device: this.slot.path,
+          expected: 'a completion of the hardware after holdCompletions',
+          hint: 'letting time pass until the hardware is done',
+        });
+      },
+      releaseCompletions: () => {
+        completions.release();
+        unwatch?.();
+        unwatch = null;
+      },
+    };
   }
 
   /** Virtual nanoseconds. */
@@ -122,7 +218,7 @@ export abstract class DeviceModel<C = unknown> {
 
   /** Starts a registered handler after `ns` nanoseconds. Hot form: no closure. `arg` is an int32. Returns the event. */
   protected schedule(ns: number, handlerId: number, arg: number): number {
-    return this.world.schedule(ns, handlerId, arg);
+    return this.world.schedule(this.faultSites.armed ? ns + this.lateness() : ns, handlerId, arg);
   }
 
   /** Takes back a scheduled event; false when it has run. */
@@ -132,7 +228,7 @@ export abstract class DeviceModel<C = unknown> {
 
   /** Runs a function after `ns` nanoseconds, in device context, and never after `unplug`. */
   protected after(ns: number, run: () => undefined): number {
-    return this.world.after(ns, Context.device, () => {
+    return this.world.after(ns + this.lateness(), Context.device, () => {
       if (!this.gone) run();
     });
   }

@@ -30,7 +30,7 @@ export class DeviceServices {
     const { world, memory } = platform;
     this.owner = memory.ledger.owner(device.path);
     this.gup = new DeviceGup(memory, this.owner);
-    this.work = new BoundDeviceWork(world, device.path);
+    this.work = new BoundDeviceWork(world, device.path, memory.ledger.mode === 'full');
     this.disks = new DeviceBlockDisks(platform.nodes, device.path);
     this.chars = new DeviceCharDevices(platform.nodes, device.path);
     this.log = new DeviceLog(world);

@@ -62,7 +62,7 @@ export class Device {
   ) {
     this.domain = iommu.attach(path);
     this.lines = new DeviceInterrupts(interrupts, path, index, hardwareMeta.vectors);
-    this.transfers = new Transfers(world, path);
+    this.transfers = new Transfers(world, path, memory.ledger.mode === 'full');
     this.lock = new Mutex(world, `device ${path}`);
   }
 

@@ -10,7 +10,7 @@ registerCopy();
 export { Driver } from './driver';
 export type { RemoveReason } from './driver';
 export { DeviceModel } from './device-model';
-export type { Slot } from './device-model';
+export type { HardwareBench, Slot } from './device-model';
 export { driver, driverMeta, hardware, hardwareMeta } from './decorators';
 export type {
   AbstractClass,
@@ -22,7 +22,7 @@ export type {
   Instances,
 } from './decorators';
 export { checkPlugin, definePlugin } from './plugin';
-export type { Plugin } from './plugin';
+export type { ExampleProgram, Plugin } from './plugin';
 export type { Managed } from './managed';
 export type { Transfer } from './transfer';
 

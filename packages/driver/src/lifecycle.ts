@@ -11,7 +11,7 @@
  *
  * Source followed: `really_probe`, `__device_release_driver` (`drivers/base/dd.c`), `devres_release_all`.
  */
-import type { ErrorCode, Task } from '@pincushion/sim';
+import type { ErrorCode, FindingSite, Task } from '@pincushion/sim';
 import { EIO, ENODEV, PincushionError, UsageError, formatNs } from '@pincushion/sim';
 import type { DriverClass } from './decorators';
 import { driverMeta } from './decorators';
@@ -19,6 +19,7 @@ import type { Device } from './device';
 import { DeviceServices } from './device-services';
 import type { RemoveReason } from './driver';
 import type { Platform } from './platform';
+import type { LeftRunning } from './services/device-work';
 
 /**
  * Makes the driver and probes. Task context; `config` is checked already.
@@ -118,15 +119,18 @@ function* takeAway(device: Device): Task {
   yield* device.owned.releaseAll((resource, error) => {
     report(device, 'RESOURCE_RELEASE_FAILED', `release of ${resource.what} failed: ${messageOf(error)}`);
   });
-  for (const { what, sinceNs } of device.transfers.list()) {
-    report(device, 'DEVICE_TRANSFER_LEAK', `${what} is still in flight`, [`since ${formatNs(sinceNs)}`]);
+  for (const transfer of device.transfers.list()) {
+    reportLeft(device, 'DEVICE_TRANSFER_LEAK', transfer, 'is still in flight', 'begun');
   }
-  for (const what of services?.work.pendingTimers() ?? []) {
-    report(device, 'DEVICE_TIMER_LEAK', `${what} is still running`);
+  for (const item of services?.work.busyItems() ?? []) {
+    reportLeft(device, 'DEVICE_WORK_LEAK', item, 'is still queued or running', 'queued');
+  }
+  for (const timer of services?.work.pendingTimers() ?? []) {
+    reportLeft(device, 'DEVICE_TIMER_LEAK', timer, 'is still running', 'started');
   }
   services?.work.stopAll();
-  for (const what of device.lines.attached()) {
-    report(device, 'DEVICE_INTERRUPT_LEAK', `${what} is still requested`);
+  for (const interrupt of device.lines.attached()) {
+    reportLeft(device, 'DEVICE_INTERRUPT_LEAK', interrupt, 'is still requested', 'requested');
   }
   device.lines.detachAll();
   services?.removeNodes();
@@ -135,12 +139,26 @@ function* takeAway(device: Device): Task {
   device.driverName = '';
 }
 
-function report(device: Device, code: ErrorCode, summary: string, details: readonly string[] = []): void {
+/** Something of the driver that outlives it: since when, and who started it. */
+function reportLeft(device: Device, code: ErrorCode, left: LeftRunning, state: string, begun: string): void {
+  const { what, sinceNs, startedBy } = left;
+  const age = [`since ${formatNs(sinceNs)}, for ${formatNs(device.world.now - sinceNs)}`];
+  const sites = startedBy === null ? [] : [{ what: begun, site: startedBy.site(), atNs: sinceNs }];
+  report(device, code, `${what} ${state}`, age, sites);
+}
+
+function report(
+  device: Device,
+  code: ErrorCode,
+  summary: string,
+  details: readonly string[] = [],
+  sites: readonly FindingSite[] = [],
+): void {
   device.world.findings.report({
     code,
     summary: `${device.path}: ${summary}`,
     device: device.path,
-    sites: [],
+    sites,
     details,
   });
 }

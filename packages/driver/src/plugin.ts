@@ -3,7 +3,17 @@ import type { DriverClass, HardwareClass } from './decorators';
 import { driverMeta, hardwareMeta } from './decorators';
 import { notDecorated } from './decorator-errors';
 import { checkOneCopy } from './package-copies';
+import type { Task } from '@pincushion/sim';
 import { UsageError } from '@pincushion/sim';
+import type { UserProgram } from './user-program';
+
+/**
+ * A small program that uses a device as its users do, from open to close, in a few calls. `pincushion verify` runs it
+ * while it pulls the device out, fails allocations, loses interrupts and so on, at each step in turn.
+ * @param device name of the device in its machine, which names of nodes may be made of.
+ * @returns 0 or more when all went well; what the device refused, as -errno, otherwise. An exception counts as one of the driver.
+ */
+export type ExampleProgram = (program: UserProgram, device: string) => Task<number>;
 
 export interface Plugin {
   readonly name: string;
@@ -11,6 +21,8 @@ export interface Plugin {
   readonly api: 1;
   readonly drivers: readonly DriverClass[];
   readonly hardware: readonly HardwareClass[];
+  /** What `pincushion verify` runs. */
+  readonly example?: ExampleProgram;
 }
 
 /** Checks a plugin where it is written: version of the contract, and a decorator on each class. */

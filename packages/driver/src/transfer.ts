@@ -5,13 +5,15 @@
  * a removal can wait for all and a report can name those that never ended.
  */
 import type { Task, World } from '@pincushion/sim';
-import { WaitQueue, sleeping } from '@pincushion/sim';
+import { CallTrace, WaitQueue, sleeping } from '@pincushion/sim';
 
 /** One transfer in flight. */
 export interface Transfer {
   readonly what: string;
   /** When it began, virtual nanoseconds. */
   readonly sinceNs: number;
+  /** Who began it; null when that was not noted. */
+  readonly startedBy: CallTrace | null;
   /** The hardware has let go. Any context; a second call does nothing. */
   done(result?: number): undefined;
   /** Waits until it is done, and gives the result. Task context. */
@@ -25,6 +27,8 @@ export class Transfers {
   constructor(
     private readonly world: World,
     devicePath: string,
+    /** Whether who begins a transfer is noted, for the leak report. */
+    private readonly withSites = false,
   ) {
     this.changed = new WaitQueue(world, `transfers of ${devicePath}`);
   }
@@ -39,6 +43,7 @@ export class Transfers {
     const transfer: Transfer = {
       what,
       sinceNs: world.now,
+      startedBy: this.withSites ? new CallTrace() : null,
       done: (given = 0) => {
         if (!live.delete(transfer)) return undefined;
         result = given;

@@ -14,5 +14,11 @@ export interface UserProgram {
   ioctl(fd: number, command: number, arg?: unknown): Task<number>;
   /** Maps an open character device; `offset` in bytes, a multiple of the page. */
   mmapFile(fd: number, length: number, prot: number, flags: number, offset?: number): MaySleep;
+  /** Reads a disk or file at `position`, bytes, into the program's memory. */
+  pread(fd: number, address: number, bytes: number, position: number): Task<number>;
+  /** Writes the program's memory to a disk or file. */
+  pwrite(fd: number, address: number, bytes: number, position: number): Task<number>;
+  /** Flushes the write cache of a disk, writes back a file. */
+  fsync(fd: number): Task<number>;
   close(fd: number): Task<number>;
 }

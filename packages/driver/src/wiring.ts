@@ -17,6 +17,8 @@ import { duplicatePackage } from './package-copies';
 
 export class Wiring {
   private readonly names: string[] = [];
+  /** What makes a stand-in out of a service, by its class. */
+  private readonly standIns = new Map<AbstractClass, (real: never) => unknown>();
 
   private constructor(
     private readonly scope: DependencyContainer,
@@ -35,8 +37,19 @@ export class Wiring {
 
   /** Offers a value under its abstract class. A later offer for the same class replaces the earlier one. */
   provide<T>(token: AbstractClass<T>, value: T): this {
-    this.scope.register(asToken(token), { useValue: value });
+    const standIn = this.standInFor(token);
+    this.scope.register(asToken(token), { useValue: standIn === null ? value : standIn(value) });
     this.names.push(token.name);
+    return this;
+  }
+
+  /**
+   * Puts something in the place of a service, here and in all scopes below, also where these offer their own. `make` gets
+   * the service that would have been offered. For tests.
+   */
+  replace<T>(token: AbstractClass<T>, make: (real: T) => T): this {
+    this.standIns.set(token, make);
+    if (this.has(token)) this.scope.register(asToken(token), { useValue: make(this.scope.resolve(asToken(token))) });
     return this;
   }
 
@@ -65,6 +78,11 @@ export class Wiring {
       useFactory: (scope) => new make(...tokens.map((token) => scope.resolve(asToken(token as AbstractClass)))),
     });
     return this.scope.resolve<D>(asToken(cls));
+  }
+
+  private standInFor<T>(token: AbstractClass<T>): ((real: T) => T) | null {
+    const own = this.standIns.get(token) as ((real: T) => T) | undefined;
+    return own ?? this.parent?.standInFor(token) ?? null;
   }
 
   private checkOffered(cls: DriverClass, token: unknown, index: number, devicePath: string): void {

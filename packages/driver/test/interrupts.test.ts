@@ -141,7 +141,7 @@ describe('interrupts', () => {
   });
 
   it('can be lost by a fault plan', () => {
-    bed.world.faults.arm('interrupt', { nth: 1, errno: -5 });
+    bed.world.faults.arm('irq', { nth: 1, errno: -5 });
     raise(0);
     bed.world.faults.disarm();
     expect(bed.driver.log).toEqual([]);

@@ -41,12 +41,31 @@ describe('the driver with a controller in trouble', () => {
   it('takes a completion whose interrupt was lost when it looks after the timeout', () => {
     const bed = troubleBed();
     const { faults } = bed.world;
-    faults.arm('interrupt', { nth: 1, errno: -5 });
+    faults.arm('irq', { nth: 1, errno: -5 });
     expect(bed.read(bed.area, 4096, 0)).toBe(4096);
     expect([bed.driver.aborts, bed.driver.resets]).toEqual([0, 0]);
     faults.disarm();
     bed.close();
   });
+
+  it.each(['lost', 'late:30ms', 'twice', 'reorder'])(
+    'loses nothing and ends nothing twice when every eleventh completion is %s',
+    (effect) => {
+      const bed = troubleBed({ config: { queueDepth: 8 } });
+      bed.arm(Array.from({ length: 5 }, (_, i) => `completion@${11 * (i + 1)}=${effect}`).join());
+      for (let i = 0; i < 64; i++) {
+        expect(bed.submit(BioOp.write, bed.area + i * 4096, 4096, i * 8, i, i)).toBe(0);
+      }
+      bed.world.run();
+      expect([...bed.results].sort(([a], [b]) => a - b)).toEqual(Array.from({ length: 64 }, (_, i) => [i, [4096]]));
+      bed.world.faults.disarm();
+      const written = bed.load(bed.area, 64 * 4096);
+      bed.store(bed.area, new Uint8Array(64 * 4096));
+      for (let i = 0; i < 64; i++) expect(bed.read(bed.area + i * 4096, 4096, i * 8)).toBe(4096);
+      expect(Buffer.compare(bed.load(bed.area, 64 * 4096), written)).toBe(0);
+      bed.close();
+    },
+  );
 
   it('keeps other I/O going through a reset: nothing is lost, nothing ends twice', () => {
     const bed = troubleBed({ config: { queueDepth: 8 } });

@@ -2,7 +2,7 @@
  * Where in a driver, test or program a service was called.
  *
  * The first stack frame outside of the product's own packages. Driver packages, examples and tests count as outside:
- * they are who a finding wants to name. Taking the trace costs about a microsecond, putting it into words several more,
+ * they are who a finding wants to name. Taking the trace costs some microseconds, putting it into words many more,
  * so a trace is taken on error paths, in the full ledger and when a task is created, and worded only when reported.
  */
 import { dirname, sep } from 'node:path';
@@ -26,7 +26,8 @@ const OWN_PACKAGES: readonly string[] = [
 /** The folder that holds this package and its siblings: `packages` in a clone, `@pincushion` when installed. */
 const PACKAGES_FOLDER = forwardSlashes(dirname(dirname(__dirname)));
 
-const FRAMES_MAX = 12;
+/** A release by way of a managed resource passes a dozen of our frames before it comes to its driver. */
+const FRAMES_MAX = 18;
 const UNKNOWN_SITE = 'unknown call site';
 
 /** A stack trace that was taken but not yet put into words. */
@@ -34,10 +35,12 @@ export class CallTrace {
   /** Defined by `Error.captureStackTrace`; V8 words it at the first read. */
   private readonly stack!: string;
 
-  constructor() {
+  /** @param framesMax how far up the caller may be; each frame costs about half a microsecond */
+  constructor(framesMax = FRAMES_MAX) {
     const before = Error.stackTraceLimit;
-    Error.stackTraceLimit = FRAMES_MAX;
-    Error.captureStackTrace(this, CallTrace);
+    Error.stackTraceLimit = framesMax;
+    // Without the second argument, which would hide this frame: that costs as much as a frame, and it is skipped anyway.
+    Error.captureStackTrace(this);
     Error.stackTraceLimit = before;
   }
 

@@ -98,3 +98,9 @@ export function errnoName(errno: number): string {
   const positive = errno < 0 ? -errno : errno;
   return NAMES[positive] ?? `errno ${positive}`;
 }
+
+/** The error number of a name, positive: 14 for `'EFAULT'`; 0 for what is no name. */
+export function errnoOf(name: string): number {
+  const [found] = Object.entries(NAMES).filter(([, known]) => known === name);
+  return (found as readonly [string, string] | undefined) === undefined ? 0 : Number(found[0]);
+}

@@ -26,6 +26,7 @@ export const ERROR_CODES = Object.freeze({
   CHOICES_UNREADABLE: 'A recording of choices has a line that cannot be understood.',
   PORT_INVALID: 'A port was used from inside the machine, was registered twice, or is not known.',
   FAULT_SITE_INVALID: 'A fault rule names an unknown site, a count below zero or an error number that is not negative.',
+  FAULT_PLAN_INVALID: 'A fault plan cannot be understood, or names a device that is not there.',
   // Memory and pins
   PIN_LEAK: 'Pages are still pinned at the end of the run.',
   PIN_WRONG_RELEASE:
@@ -33,6 +34,13 @@ export const ERROR_CODES = Object.freeze({
   PIN_DOUBLE_RELEASE: 'A pin was given back more often than it was taken.',
   UNPINNED_WHILE_MAPPED: 'A page was unpinned while it was still mapped for a device.',
   DMA_AFTER_UNPIN: 'A device accessed a page after the pin that protected it was given back.',
+  PIN_WRONG_PAGE: 'A page was given back by somebody who does not hold it.',
+  PIN_RELEASED_CLEAN: 'A page that a device has written was given back without marking it dirty.',
+  PIN_READ_ONLY_WRITTEN: 'A page that was pinned for reading is mapped for a device to write, or was written by one.',
+  PIN_PARTED: 'A process and a device no longer see the same page at an address that was pinned.',
+  MAPPED_UNPINNED: 'User memory was mapped for a device without being pinned.',
+  DMA_INTO_FOREIGN_PAGE: 'A device wrote to a page that was freed and belongs to somebody else now.',
+  ACCOUNTING_DRIFT: 'More memory is charged as pinned than is pinned.',
   GUP_BAD_FLAGS:
     'A get_user_pages or pin_user_pages call was made with flags that exclude one another or are reserved.',
   OUT_OF_MEMORY: 'The memory of the emulated machine is too small for what was asked.',
@@ -67,8 +75,12 @@ export const ERROR_CODES = Object.freeze({
   DEVICE_GONE: 'A device was used after it was removed.',
   DEVICE_INVALID: 'A device model or driver used its hardware interface with impossible arguments.',
   DEVICE_TRANSFER_LEAK: 'A transfer was still in flight when the removal of its device had ended.',
+  DEVICE_WORK_LEAK: 'A work item of a device was still queued or running when the removal of its device had ended.',
   DEVICE_TIMER_LEAK: 'A timer of a device was still running when the removal of its device had ended.',
   DEVICE_INTERRUPT_LEAK: 'An interrupt of a device was still requested when the removal of its device had ended.',
+  DRIVER_ENDLESS_LOOP:
+    'Code of a driver does not give control back, or starts itself again and again, so that the machine never comes to rest.',
+  EXAMPLE_FAILED: 'The example program of a plugin failed although nothing was done to it.',
   RESOURCE_RELEASE_FAILED: 'A managed resource failed while it was released; the others were released all the same.',
   HOST_FILES_REFUSED: 'A device asked for a file of the host where none is offered.',
   // Machines
@@ -83,6 +95,7 @@ export const ERROR_CODES = Object.freeze({
   JOB_INVALID: 'A job file has an option or a value that cannot be used.',
   RECORDING_INVALID:
     'A recording of a real kernel cannot be understood: it is cut off, of another kind, or has a wrong field.',
+  SCENARIO_INVALID: 'A scenario written by hand has an operation, an argument or a name that cannot be.',
   IMAGE_UNREADABLE: 'The image file behind a device cannot be opened, read or written.',
   FILE_UNREADABLE: 'A file that was named cannot be read.',
   FILE_UNWRITABLE: 'A file that was named cannot be written.',

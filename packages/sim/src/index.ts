@@ -19,7 +19,18 @@ export type { ForcedChoice, TakenChoice } from './choices';
 export { armPoint, disarmPoint, point } from './preemption';
 export type { PointHandler, PreemptionPoint, PreemptionSite } from './preemption';
 export { FaultSites } from './fault-sites';
-export type { FaultRule, FaultSite } from './fault-sites';
+export type { NthFault } from './fault-sites';
+export { FaultPlan } from './fault-plan';
+export { FAULT_SITES, fault } from './fault-rules';
+export type {
+  FaultDuration,
+  FaultEffect,
+  FaultKind,
+  FaultRule,
+  FaultSite,
+  FaultSiteFacts,
+  FaultWhen,
+} from './fault-rules';
 export { Tracepoint, Tracepoints } from './tracepoints';
 export type { TraceListener } from './tracepoints';
 export { Port } from './port';
@@ -78,4 +89,5 @@ export {
   EPROBE_DEFER,
   EIOCBQUEUED,
   errnoName,
+  errnoOf,
 } from './errno';

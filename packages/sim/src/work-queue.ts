@@ -56,6 +56,11 @@ export class WorkQueue {
     return true;
   }
 
+  /** Whether the item is queued or runs. Any context. */
+  isBusy(item: WorkItem): boolean {
+    return item.pending || this.running === item;
+  }
+
   /** Takes back an item that has not begun; false when it is not pending (`cancel_work`). Any context. */
   cancel(item: WorkItem): boolean {
     const at = this.items.indexOf(item);

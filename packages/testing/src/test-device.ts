@@ -1,18 +1,20 @@
 /**
  * `testDevice`: one driver on its hardware, alone on a small machine, with a virtual clock and a back door.
  *
- * The memory manager, IOMMU and interrupts are the real ones; nothing is a fake. Leaving the `using` block (or `close`)
+ * The memory manager, IOMMU and interrupts are the real ones, unless a test puts a fake in the place of a service. Leaving the `using` block (or `close`)
  * ends the processes, removes the device, lets virtual time run until that is done, and throws for whatever was left
  * behind: pins, mappings, bios, timers, tasks.
  */
-import type { Device, DriverClass, HardwareClass, HostFiles } from '@pincushion/driver';
-import { driverMeta } from '@pincushion/driver';
-import type { Process } from '@pincushion/machine';
+import type { Device, DriverClass, HardwareBench, HardwareClass, HostFiles } from '@pincushion/driver';
+import { callHook, driverMeta } from '@pincushion/driver';
+import type { MachineInput, Process } from '@pincushion/machine';
 import { Machine, parseMachine } from '@pincushion/machine';
 import type { LedgerMode } from '@pincushion/mm';
 import type { Finding, Task } from '@pincushion/sim';
-import { PincushionError, UsageError, World, parseDuration } from '@pincushion/sim';
+import { FaultPlan, PincushionError, UsageError, World, parseDuration } from '@pincushion/sim';
+import type { Fake } from './fake';
 import { leakCheck } from './leak-check';
+import { PageUnderTest } from './page-under-test';
 
 /** More than any driver needs to end; fewer than a person waits for. */
 const EVENTS_AFTER_SHUTDOWN_MAX = 1_000_000;
@@ -27,6 +29,16 @@ export interface TestDeviceOptions<H extends HardwareClass = HardwareClass> {
   readonly seed?: number;
   /** Default 64 MiB. */
   readonly memoryBytes?: number;
+  /** The rest of the memory, as a machine file has it: swap, movable, cma, hugetlb, thp. */
+  readonly memory?: Omit<NonNullable<MachineInput['memory']>, 'ram'>;
+  /** Whose memory management is modelled, as in a machine file. */
+  readonly kernel?: NonNullable<MachineInput['kernel']>;
+  /** Stand-ins for kernel services, made by `fake`. */
+  readonly fakes?: readonly Fake[];
+  /** What goes wrong, from the probe on; text or `FaultPlan`. For faults after the probe see `DeviceBed.arm`. */
+  readonly faults?: FaultPlan | string;
+  /** The world to live in instead of a new one; then `seed` is that world's. */
+  readonly world?: World;
   /** Default 2. */
   readonly cpus?: number;
   /** Name of the device; default `dev0`. */
@@ -47,6 +59,16 @@ export interface DeviceBed<D, H> {
   /** A user program. */
   readonly process: Process;
   readonly findings: readonly Finding[];
+  /** What the hardware does on its bus, done by the test: interrupts, DMA, registers, completions one by one. */
+  readonly bus: HardwareBench;
+  /** The page of a program that an address lies in; of `process` unless another one is given. */
+  page(address: number, process?: Process): PageUnderTest;
+  /** Arms a fault plan now: its counts begin here. */
+  arm(faults: FaultPlan | string): void;
+  /** Calls a hook of the driver, as a machine that sleeps, wakes up or recovers from a bus error does. */
+  suspend(): void;
+  resume(): void;
+  reset(): void;
   /** Runs a task to its end, in virtual time. */
   run<T>(task: Task<T>): T;
   /** Lets virtual time pass: `'2us'`, or nanoseconds. */
@@ -75,6 +97,7 @@ class Bed<D, H> implements DeviceBed<D, H> {
   readonly driver: D;
   readonly hardware: H;
   readonly process: Process;
+  readonly bus: HardwareBench;
   private readonly expected = new Set<string>();
   private closed = false;
 
@@ -83,7 +106,8 @@ class Bed<D, H> implements DeviceBed<D, H> {
     const name = options.name ?? 'dev0';
     const description = parseMachine(
       {
-        memory: { ram: memoryBytes },
+        memory: { ...options.memory, ram: memoryBytes },
+        ...(options.kernel === undefined ? {} : { kernel: options.kernel }),
         cpus,
         ledger,
         iommu: { mode: options.iommu?.mode ?? 'strict' },
@@ -91,21 +115,46 @@ class Bed<D, H> implements DeviceBed<D, H> {
       },
       `testDevice(${driverMeta(cls)?.name ?? cls.name})`,
     );
-    this.world = new World({ seed });
+    this.world = options.world ?? new World({ seed });
+    if (options.faults !== undefined) this.arm(options.faults);
     const plugin = { name: 'tested', api: 1, drivers: [cls], hardware: [options.hardware] } as const;
     const boot = Machine.boot(this.world, description, {
       plugins: [plugin],
       ...(hostFiles === undefined ? {} : { hostFiles }),
+      overrides: (wiring) => {
+        for (const standIn of options.fakes ?? []) standIn.install(wiring);
+      },
     });
     this.machine = this.world.complete(boot, 'boot');
     this.device = this.machine.device(name);
     this.driver = this.device.driver as D;
     this.hardware = this.device.hardware as H;
+    this.bus = this.device.hardware.bench();
     this.process = this.machine.process('program');
   }
 
   get findings(): readonly Finding[] {
     return this.world.findings.all;
+  }
+
+  page(address: number, process: Process = this.process): PageUnderTest {
+    return new PageUnderTest(this.machine.memory, process.mm, address);
+  }
+
+  arm(faults: FaultPlan | string): void {
+    this.world.faults.armPlan(typeof faults === 'string' ? FaultPlan.parse(faults) : faults);
+  }
+
+  suspend(): void {
+    this.run(callHook(this.device, 'suspend'));
+  }
+
+  resume(): void {
+    this.run(callHook(this.device, 'resume'));
+  }
+
+  reset(): void {
+    this.run(callHook(this.device, 'reset'));
   }
 
   run<T>(task: Task<T>): T {
@@ -134,6 +183,7 @@ class Bed<D, H> implements DeviceBed<D, H> {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.bus.releaseCompletions();
     this.run(this.machine.shutdown());
     if (this.world.run({ events: EVENTS_AFTER_SHUTDOWN_MAX }) === 'limit') {
       throw new PincushionError('TASK_STUCK', 'the world does not come to rest after the device is gone', {

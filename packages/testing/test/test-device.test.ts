@@ -26,6 +26,7 @@ const Config = z.strictObject({ stopTimer: z.boolean().default(true) });
 @driver({ name: 'lamp', api: 1, match: [{ vendor: 1, device: 1 }], config: Config })
 class LampDriver extends Driver<typeof Config> {
   blinks = 0;
+  readonly hooks: string[] = [];
 
   constructor(private readonly work: DeviceWork) {
     super();
@@ -42,6 +43,18 @@ class LampDriver extends Driver<typeof Config> {
 
   override *remove(): Task {
     yield* this.device.world.sleep(10_000); // takes its time
+  }
+
+  override *suspend(): Task {
+    this.hooks.push('suspend');
+  }
+
+  override *resume(): Task {
+    this.hooks.push('resume');
+  }
+
+  override *reset(): Task {
+    this.hooks.push('reset');
   }
 
   *slowly(): Task<string> {
@@ -123,6 +136,22 @@ describe('testDevice', () => {
         bed.close();
       }).message,
     ).toContain('does not come to rest');
+  });
+
+  it('has the memory, the kernel and the world that a test wants', () => {
+    const world = new World({ seed: 7 });
+    const memory = { swap: '16MiB', movable: '16MiB', hugetlb: { '2MiB': 2 } };
+    using bed = testDevice(LampDriver, { hardware: Lamp, world, memory, kernel: '6.1' });
+    expect([bed.world.seed, bed.machine.memory.profile.name]).toEqual([7, '6.1']);
+    expect(bed.machine.description.memory).toMatchObject({ swap: 1 << 24, movable: 1 << 24, hugetlb: { '2MiB': 2 } });
+  });
+
+  it('calls the hooks of the lifecycle', () => {
+    using bed = testDevice(LampDriver, { hardware: Lamp });
+    bed.suspend();
+    bed.resume();
+    bed.reset();
+    expect(bed.driver.hooks).toEqual(['suspend', 'resume', 'reset']);
   });
 
   it('explains a wrong configuration', () => {

@@ -124,22 +124,27 @@ export class DeviceGup extends Gup {
   }
 
   override unpinUserPageRanges(ranges: PinnedRanges): void {
+    this.memory.ledger.releasing(this.owner);
     this.grabber.unpinUserPageRanges(ranges);
   }
 
   override unpinUserPageRangesDirtyLock(ranges: PinnedRanges, makeDirty: boolean): MaySleep {
+    this.memory.ledger.releasing(this.owner);
     return this.grabber.unpinUserPageRangesDirtyLock(ranges, makeDirty);
   }
 
   override unpinUserPages(pages: PinnedPages, from: number, n: number): void {
+    if (n > 0) this.memory.ledger.releasing(this.owner);
     this.grabber.unpinUserPages(pages, from, n);
   }
 
   override unpinUserPagesDirtyLock(pages: PinnedPages, from: number, n: number, makeDirty: boolean): MaySleep {
+    if (n > 0) this.memory.ledger.releasing(this.owner);
     return this.grabber.unpinUserPagesDirtyLock(pages, from, n, makeDirty);
   }
 
   override putPages(pages: GottenPages, from: number, n: number): void {
+    if (n > 0) this.memory.ledger.releasing(this.owner);
     this.grabber.putPages(pages, from, n);
   }
 

@@ -8,8 +8,10 @@
  * Source followed: `handle_edge_irq` (`kernel/irq/chip.c`), the pending bit array of MSI-X (PCI 3.0, 6.8.2).
  */
 import type { ContextStack, FaultSites, Tracepoint, World } from '@pincushion/sim';
-import { Context, PincushionError } from '@pincushion/sim';
+import { CallTrace, Context, PincushionError } from '@pincushion/sim';
+import { Detour } from '../detour';
 import type { Managed } from '../managed';
+import type { LeftRunning } from './device-work';
 
 /** A requested interrupt. Releasing it is `free_irq`: no handler runs afterwards. */
 export interface Interrupt extends Managed {
@@ -40,6 +42,9 @@ class Line {
   cpu = 0;
   masked = false;
   pending = false;
+  /** Requested when, and by whom. */
+  sinceNs = 0;
+  startedBy: CallTrace | null = null;
 
   constructor(
     readonly vector: number,
@@ -142,6 +147,7 @@ export class InterruptController {
 export class DeviceInterrupts extends Interrupts {
   private readonly lines: readonly Line[];
   private readonly faults: FaultSites;
+  private readonly detour: Detour;
   private off = false;
 
   constructor(
@@ -152,6 +158,7 @@ export class DeviceInterrupts extends Interrupts {
   ) {
     super();
     this.faults = controller.world.faults;
+    this.detour = new Detour(controller.world, 'irq', () => !this.off);
     this.lines = Array.from({ length: vectors }, (_, vector) => new Line(vector, deviceIndex));
   }
 
@@ -167,6 +174,8 @@ export class DeviceInterrupts extends Interrupts {
     const { controller } = this;
     line.handler = handler;
     line.name = name;
+    line.sinceNs = controller.world.now;
+    line.startedBy = new CallTrace();
     line.cpu = (cpu ?? vector) % controller.cpus;
     line.masked = false;
     line.pending = false;
@@ -193,9 +202,15 @@ export class DeviceInterrupts extends Interrupts {
   /** By the hardware. Runs the handler before it returns, unless the CPU is busy or the vector masked. */
   raise(vector: number): void {
     if (this.off) return;
-    const faults = this.faults;
-    if (faults.armed && faults.hit('interrupt') !== 0) return; // Lost on its way, as the fault plan wants it.
-    this.controller.deliver(this.lines[vector]);
+    const line = this.lines[vector];
+    if (this.faults.armed) this.raiseAsPlanned(line);
+    else this.controller.deliver(line);
+  }
+
+  private raiseAsPlanned(line: Line): void {
+    this.detour.pass(() => {
+      this.controller.deliver(line);
+    });
   }
 
   /** The device is gone: whatever it raises goes nowhere. */
@@ -213,7 +228,9 @@ export class DeviceInterrupts extends Interrupts {
   }
 
   /** Names of the handlers still attached. */
-  attached(): readonly string[] {
-    return this.lines.filter((line) => line.handler !== null).map((line) => `interrupt ${line.vector} (${line.name})`);
+  attached(): readonly LeftRunning[] {
+    return this.lines
+      .filter((line) => line.handler !== null)
+      .map(({ vector, name, sinceNs, startedBy }) => ({ what: `interrupt ${vector} (${name})`, sinceNs, startedBy }));
   }
 }

@@ -368,7 +368,28 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Bus
       slots.release(slot);
       return;
     }
-    const completions = queue.completions;
+    if (this.completionsWatched) this.completeWatched(queue, slot, status);
+    else this.publish(queue, slot, status);
+  }
+
+  /** As a fault plan or a test wants it: the completion waits in a slot of its own, if it comes at all. */
+  private completeWatched(queue: SubmissionQueue, slot: number, status: number): void {
+    const { slots } = this;
+    const command = slots.words[slots.at(slot)];
+    const result = slots.resultOf(slot);
+    slots.release(slot);
+    this.completion(() => {
+      if (this.submissionQueues[queue.id] !== queue) return; // A reset came first.
+      const stand = slots.alloc(queue.id);
+      slots.words[slots.at(stand)] = command;
+      slots.setResult(stand, result);
+      this.publish(queue, stand, status);
+    });
+  }
+
+  private publish(queue: SubmissionQueue, slot: number, status: number): void {
+    const { slots } = this;
+    const { completions } = queue;
     if (completions.waitingFirst >= 0 || completions.full) {
       this.waitForRoom(completions, slot, status);
       return;

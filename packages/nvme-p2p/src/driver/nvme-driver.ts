@@ -13,6 +13,7 @@
  * drivers/nvme/host/pci.c), `nvme_init_ctrl_finish`, `nvme_scan_work` (core.c).
  */
 import type {
+  CharFile,
   CoherentBuffer,
   DeviceTimer,
   DeviceWorkItem,
@@ -153,7 +154,7 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
     yield* this.findNamespaces();
     this.own(
       this.charDevices.register(device.name, {
-        ioctl: (file, command, arg) => adminPassthrough(this.admin, this.gup, this.dma, file, command, arg),
+        ioctl: (file, command, arg) => this.passthrough(file, command, arg),
       }),
     );
   }
@@ -163,6 +164,7 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
     if (why === 'surprise' || this.dead || this.control.gone) {
       this.giveUp(BlkStatus.ioerr);
       yield* this.resetDone.waitUntil(() => !this.resetting);
+      yield* this.idle();
       return;
     }
     for (const disk of this.disks) yield* disk.waitIdle();
@@ -175,6 +177,17 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
       yield* this.control.disable();
     }
     this.giveUp(BlkStatus.ioerr);
+    yield* this.idle();
+  }
+
+  /** A removal waits until the program's buffer is given back: no mapping outlives the driver. */
+  private *passthrough(file: CharFile, command: number, arg: unknown): Task<number> {
+    const transfer = this.track('admin passthrough');
+    try {
+      return yield* adminPassthrough(this.admin, this.gup, this.dma, file, command, arg);
+    } finally {
+      transfer.done();
+    }
   }
 
   override *reset(): Task {
@@ -190,7 +203,7 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
   abort(queue: QueuePair, tag: number): void {
     this.aborts++;
     this.log.note(`I/O tag ${tag} (queue ${queue.id}) timeout, aborting`);
-    const command = { opcode: AdminOpcode.abort, cdw10: queue.id | (tag << 16) };
+    const command = { opcode: AdminOpcode.abort, cdw10: queue.id | (queue.commandId(tag) << 16) };
     const sent = this.admin.send(command, this.config.adminTimeout, () => undefined);
     if (!sent) this.log.note('no room for an abort'); // The next timeout of the command resets the controller.
   }

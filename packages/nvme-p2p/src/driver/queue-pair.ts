@@ -4,7 +4,8 @@
  *   bio -> tag -> its pages mapped for DMA -> 64 bytes into the submission ring -> tail doorbell
  *   interrupt -> entries with this round's phase -> pages unmapped -> tag free -> bioEndIo -> head doorbell
  *
- * The tag is the command identifier; everything known of a command in flight lies in arrays indexed by it. A tag's part of
+ * The command identifier is the tag below a generation of four bits, so that a completion that comes twice does not end the
+ * next command under its tag. Everything known of a command in flight lies in arrays indexed by the tag. A tag's part of
  * the PRP pool (`list`) holds the list of its pages, or the range of a discard.
  *
  *   tag   free -> issued -> free                  the usual way
@@ -12,7 +13,7 @@
  *
  * All functions are for any context and allocate nothing; the handler runs in hardirq context.
  * Source followed: `nvme_queue_rq`, `nvme_setup_prps`, `nvme_process_cq`, `nvme_timeout` (Linux 6.18,
- * drivers/nvme/host/pci.c), `nvme_setup_rw`, `nvme_setup_discard` (core.c).
+ * drivers/nvme/host/pci.c), `nvme_setup_rw`, `nvme_setup_discard` (core.c), `nvme_cid` and `nvme_find_rq` (nvme.h).
  */
 import type { Bio, DeviceClock, DmaMapper, Registers, Tracepoint } from '@pincushion/driver';
 import { BioOp, BlkStatus, DmaDirection, HardwareQueue, REQ_FUA, bioEndIo } from '@pincushion/driver';
@@ -27,6 +28,10 @@ const OP_FLUSH = BioOp.flush;
 const OP_DISCARD = BioOp.discard;
 const OP_WRITE_ZEROES = BioOp.writeZeroes;
 const FUA = REQ_FUA;
+/** Bits of the tag in a command identifier: rings have at most 4096 entries. The generation is above them. */
+const TAG_BITS = 12;
+const TAG_MASK = (1 << TAG_BITS) - 1;
+const GENERATION_MASK = 15;
 const TO_DEVICE = DmaDirection.toDevice;
 const FROM_DEVICE = DmaDirection.fromDevice;
 const STATUS_OK = BlkStatus.ok;
@@ -91,6 +96,8 @@ export class QueuePair {
   private readonly tagCount: number;
   private readonly state: Uint8Array;
   private readonly retries: Uint8Array;
+  /** How often the tag was issued, modulo 16. */
+  private readonly generation: Uint8Array;
   /** When the command was issued, ns; the timeout counts from here. */
   private readonly startedNs: Float64Array;
   /** Address of the mapping; 0: nothing is mapped. */
@@ -142,6 +149,7 @@ export class QueuePair {
     this.list = setup.lists.words;
     this.state = new Uint8Array(tags);
     this.retries = new Uint8Array(tags);
+    this.generation = new Uint8Array(tags);
     this.startedNs = new Float64Array(tags);
     this.mapped = new Float64Array(tags);
     this.tags = new HardwareQueue(tags);
@@ -211,6 +219,11 @@ export class QueuePair {
     }
   }
 
+  /** The identifier of the command that is in flight under a tag. */
+  commandId(tag: number): number {
+    return tag | (this.generation[tag] << TAG_BITS);
+  }
+
   /** Hardirq: takes every new completion, a whole burst, and tells the controller once. Returns how many. */
   poll(): number {
     const { cq } = this;
@@ -224,7 +237,7 @@ export class QueuePair {
         this.phase ^= 1;
       }
       count++;
-      this.complete(last & 0xffff, last >>> 17);
+      this.complete(last & TAG_MASK, (last >>> TAG_BITS) & GENERATION_MASK, last >>> 17);
     }
     if (count > 0) this.registers.write32(this.headDoorbell, this.head);
     return count;
@@ -335,9 +348,11 @@ export class QueuePair {
 
   /** The entry at the tail is complete but for its first words: hands it to the controller. */
   private ring(bio: Bio, tag: number, opcode: number): void {
-    const { sq } = this;
+    const { sq, generation } = this;
     const at = this.tail << 4;
-    sq[at] = opcode | (tag << 16);
+    const issue = (generation[tag] + 1) & GENERATION_MASK;
+    generation[tag] = issue;
+    sq[at] = opcode | (tag << 16) | (issue << (16 + TAG_BITS));
     sq[at + 1] = (bio.disk as NamespaceDisk).nsid;
     bio.cid = tag;
     this.state[tag] = TAG_ISSUED;
@@ -395,9 +410,9 @@ export class QueuePair {
     list[entry + 3] = (first * TO_HIGH_WORD) | 0;
   }
 
-  private complete(tag: number, status: number): void {
+  private complete(tag: number, generation: number, status: number): void {
     const bio = this.tags.bioOf(tag);
-    if (bio === null || this.state[tag] === TAG_PARKED) {
+    if (bio === null || this.state[tag] === TAG_PARKED || this.generation[tag] !== generation) {
       this.strays++;
       return;
     }
