@@ -8,6 +8,7 @@
 import { ENOMEM } from '@pincushion/sim';
 import { FAULT_UNSHARE, FAULT_WRITE, gfpOf } from './fault-flags';
 import { folioAddLruVma } from './lru';
+import { Mechanism, placeOf } from './mechanism';
 import type { Mm } from './mm';
 import { vmPageProt, writtenBits } from './page-protection';
 import { PAGE_SIZE } from './page-size';
@@ -23,12 +24,16 @@ export function doAnonymousPage(mm: Mm, vma: Vma, region: number, index: number,
   const marker = pageTable.flagsAt(region, index) & PTE_UFFD_WP;
   if ((flags & (FAULT_WRITE | FAULT_UNSHARE)) === 0) {
     pageTable.set(pageTable.ensureTable(region), index, ZERO_PFN, vmPageProt(vma) | PTE_SPECIAL | marker);
+    const { mechanisms } = mm.memory;
+    if (mechanisms.on) mechanisms.emit(Mechanism.zeroPage, ZERO_PFN, 0, placeOf(mm, region, index));
     return 0;
   }
   if (marker === 0 && mm.memory.thpOrders.allowable(vma) !== 0 && mapLargeFolio(mm, vma, region, index, flags))
     return 0;
   const pfn = newAnonPage(mm, flags);
   if (pfn < 0) return pfn;
+  const { mechanisms } = mm.memory;
+  if (mechanisms.on) mechanisms.emit(Mechanism.newPage, pfn, 0, placeOf(mm, region, index));
   // Unlike the copies of cow.ts, a fresh page that FOLL_FORCE writes to in a read-only area is mapped clean.
   mapNewAnonPage(mm, vma, region, index, pfn, (vma.flags & VM_WRITE) !== 0 ? flags : flags & ~FAULT_WRITE);
   return 0;

@@ -83,8 +83,8 @@ export class Buddy {
         actual: `frame ${pfn}, order ${order}, which is free already`,
       });
     }
-    if (this.isolated !== null && pfn >= this.isolatedStart && pfn < this.isolatedEnd) {
-      for (let frame = pfn; frame < pfn + (1 << order); frame++) this.isolated.add(frame);
+    if (this.isolated !== null && pfn + (1 << order) > this.isolatedStart && pfn < this.isolatedEnd) {
+      this.giveIsolated(this.isolated, pfn, order);
       return;
     }
     this.framesFree += 1 << order;
@@ -98,6 +98,14 @@ export class Buddy {
       height++;
     }
     this.link(block, height);
+  }
+
+  /** Frames of the block that lie in the range being emptied are set apart, the others go to the lists. */
+  private giveIsolated(isolated: Set<number>, pfn: number, order: number): void {
+    for (let frame = pfn; frame < pfn + (1 << order); frame++) {
+      if (frame >= this.isolatedStart && frame < this.isolatedEnd) isolated.add(frame);
+      else this.give(frame, 0);
+    }
   }
 
   /**

@@ -12,6 +12,7 @@ import type { MaySleep } from '@pincushion/sim';
 import { eagerly, settled } from './eager-task';
 import { PG_lru, PG_swapcache } from './frames';
 import { mapAnonFolioPmd } from './huge-fault';
+import { Mechanism, placeOf } from './mechanism';
 import type { Memory } from './memory';
 import { munlockVmaFolio } from './mlock-folio';
 import type { Mm } from './mm';
@@ -148,6 +149,7 @@ function moveInto(mm: Mm, vma: Vma, region: number, huge: number): void {
   const { memory, pageTable } = mm;
   const { frames, bytes } = memory;
   const table = pageTable.tableOf(region);
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.collapsed, huge, 0, placeOf(mm, region, 0));
   for (let index = 0; index < PTRS_PER_TABLE; index++) {
     const pte = pageTable.flagsAt(region, index);
     const pfn = pageTable.frameAt(region, index);

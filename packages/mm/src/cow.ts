@@ -12,12 +12,13 @@ import { mapNewAnonPage, newAnonPage } from './anon-fault';
 import { FAULT_UNSHARE } from './fault-flags';
 import { wpPageShared } from './file-fault';
 import { PG_anon, PG_anonExclusive, PG_ksm, PG_swapcache } from './frames';
+import { Mechanism, placeOf } from './mechanism';
 import type { Memory } from './memory';
 import { munlockVmaFolio } from './mlock-folio';
 import type { Mm } from './mm';
 import { writtenBits } from './page-protection';
 import { PAGE_SIZE } from './page-size';
-import { PTE_ACCESSED, PTE_SPECIAL } from './page-table';
+import { PTE_ACCESSED, PTE_SPECIAL, REGION_BYTES } from './page-table';
 import { folioMappedShared, folioMoveAnonRmap, folioRemoveRmapPte } from './rmap';
 import { folioFreeSwap, freeSwapCache } from './swap';
 import { VM_MAYSHARE, VM_SHARED } from './vma-flags';
@@ -31,6 +32,10 @@ export function doWpPage(mm: Mm, vma: Vma, region: number, index: number, flags:
   const pte = pageTable.flagsAt(region, index);
   const pfn = pageTable.frameAt(region, index);
   if ((pte & PTE_SPECIAL) === 0 && canReuseAnonPage(memory, pfn, vma)) {
+    if (memory.mechanisms.on) {
+      const isOwn = (frames.flags[pfn] & PG_anonExclusive) !== 0;
+      memory.mechanisms.emit(isOwn ? Mechanism.keepOwn : Mechanism.takeOver, pfn, 0, placeOf(mm, region, index));
+    }
     frames.flags[pfn] |= PG_anonExclusive;
     if ((flags & FAULT_UNSHARE) === 0) {
       pageTable.set(pageTable.tableOf(region), index, pfn, pte | PTE_ACCESSED | writtenBits(vma));
@@ -47,9 +52,15 @@ function wpPageCopy(mm: Mm, vma: Vma, region: number, index: number, flags: numb
   const pfn = pageTable.frameAt(region, index);
   const copy = newAnonPage(mm, flags);
   if (copy < 0) return copy;
+  if (memory.mechanisms.on) {
+    const isZero = (pte & PTE_SPECIAL) !== 0;
+    const mechanism = isZero ? Mechanism.fromZero : (flags & FAULT_UNSHARE) !== 0 ? Mechanism.unshare : Mechanism.cow;
+    memory.mechanisms.emit(mechanism, copy, pfn, placeOf(mm, region, index));
+  }
   memory.bytes.copy(copy, 0, pfn, 0, PAGE_SIZE);
   mapNewAnonPage(mm, vma, region, index, copy, flags);
   if ((pte & PTE_SPECIAL) !== 0) return 0;
+  memory.ledger.coherence?.parted(mm, region * REGION_BYTES + index * PAGE_SIZE, pfn, 'copy on write');
   const head = memory.frames.headOf(pfn);
   folioRemoveRmapPte(memory, pfn, vma);
   munlockVmaFolio(memory, head, vma);

@@ -26,6 +26,7 @@ import {
 } from './fault-flags';
 import { PG_dirty, PG_hwpoison, PG_locked, PG_readahead, PG_swapbacked, PG_uptodate } from './frames';
 import { folioAddLruVma } from './lru';
+import { Mechanism, placeOf } from './mechanism';
 import { mlockVmaFolio } from './mlock-folio';
 import type { Mm } from './mm';
 import { findFolio, folioMarkDirty } from './page-cache';
@@ -156,6 +157,7 @@ function doCowFault({ mm, vma, region, index, address, flags }: FileFault, pfn: 
   const copy = newAnonPage(mm, flags);
   if (copy < 0) return copy;
   const { memory, pageTable } = mm;
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.fileCopy, copy, pfn, placeOf(mm, region, index));
   memory.bytes.copy(copy, 0, pfn, 0, PAGE_SIZE);
   folioAddNewAnonRmap(memory, copy, vma, address);
   folioAddLruVma(memory, copy, vma);
@@ -169,6 +171,10 @@ function setPte(mm: Mm, vma: Vma, region: number, index: number, pfn: number, wr
   const { memory, pageTable } = mm;
   const { frames } = memory;
   const head = frames.headOf(pfn);
+  if (memory.mechanisms.on) {
+    const mechanism = written === 0 ? Mechanism.fileMap : Mechanism.fileWrite;
+    memory.mechanisms.emit(mechanism, pfn, 0, placeOf(mm, region, index));
+  }
   let pte = vmPageProt(vma) | written;
   // Whoever may write without a fault need not tell of it for a folio that is dirty already.
   if ((pte & PTE_WRITE) !== 0 && (frames.flags[head] & PG_dirty) !== 0) pte |= PTE_DIRTY;
@@ -276,6 +282,8 @@ function* wpSharedSleeping(mm: Mm, region: number, index: number, head: number, 
 /** `finish_mkwrite_fault`, `fault_dirty_shared_page`. */
 function finishMkwrite(mm: Mm, vma: Vma, region: number, index: number, head: number, made: number): number {
   if (made < 0) return mkwriteError(made);
+  const { mechanisms } = mm.memory;
+  if (mechanisms.on) mechanisms.emit(Mechanism.fileWrite, head, 0, placeOf(mm, region, index));
   reuse(mm, vma, region, index);
   folioMarkDirty(mm.memory, head);
   return 0;

@@ -16,6 +16,7 @@ import type { FrameTable } from './frames';
 import { copyHugePmd } from './huge-memory';
 import { copyHugetlbRange } from './hugetlb';
 import { folioAddLruVma } from './lru';
+import { Mechanism, placeOf } from './mechanism';
 import type { Memory } from './memory';
 import type { Mm } from './mm';
 import { vmPageProt, writtenBits } from './page-protection';
@@ -177,6 +178,8 @@ function copyPteRange(child: Mm, parent: Mm, copy: Vma, vma: Vma, region: number
     copied++;
   }
   child.pageTable.noteUsed(dstTable, copied);
+  const { mechanisms } = parent.memory;
+  if (mechanisms.on && copied > 0) mechanisms.emit(Mechanism.forkShare, 0, 0, placeOf(parent, region, from));
   return 0;
 }
 
@@ -220,6 +223,7 @@ function copyPresentPage(child: Mm, copy: Vma, region: number, index: number, pf
   const { memory } = child;
   const page = memory.allocFolio(0, Gfp.movable);
   if (page < 0) return false;
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.forkCopy, page, pfn, placeOf(child, region, index));
   memory.bytes.copy(page, 0, pfn, 0, PAGE_SIZE);
   folioAddNewAnonRmap(memory, page, copy, region * REGION_BYTES + index * PAGE_SIZE);
   folioAddLruVma(memory, page, copy);

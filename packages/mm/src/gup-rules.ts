@@ -55,6 +55,10 @@ export const NOT_MOVABLE = refuse(
   ENOMEM,
   'L-01: a page of the range lies in ZONE_MOVABLE, where a long-term pin may not stay, and it could not be moved',
 );
+export const NEVER_SETTLES = refuse(
+  EINTR,
+  'L-02: pages that may not stay came back after each move; the kernel goes on until a fatal signal',
+);
 
 const IO_OR_PFN = refuse(EFAULT, 'V-01: the area maps device registers or frames without page structures');
 const NOT_ANON = refuse(EFAULT, 'V-02: FOLL_ANON was asked for and the area is not anonymous');

@@ -12,8 +12,9 @@
  * (access-remote.ts). Left out: converting pins of device-coherent pages.
  * Source followed: mm/gup.c (6.18), Documentation/core-api/pin_user_pages.rst.
  */
-import { EAGAIN, EINVAL, ENOMEM, callSite, sleeping } from '@pincushion/sim';
+import { EAGAIN, EINVAL, callSite, sleeping } from '@pincushion/sim';
 import type { FaultSites, MaySleep, Task, Tracepoint } from '@pincushion/sim';
+import { eagerly, settled } from './eager-task';
 import {
   FOLL_FAST_ONLY,
   FOLL_GET,
@@ -51,8 +52,11 @@ const LONGTERM = FOLL_LONGTERM;
 const FAST_ONLY = FOLL_FAST_ONLY;
 /** Flags that need no validation on the hot path. */
 const PLAIN_FLAGS = FOLL_WRITE | FOLL_LONGTERM;
+/** How often a long-term pin moves pages and begins anew; twice is the usual number. */
+export const LONGTERM_ROUNDS = 100;
 /** For a ledger that only counts. */
 const NO_PAGES = newPinnedPages(0);
+const NO_HEADS: readonly number[] = [];
 
 /** `int *locked` of the kernel: the caller holds mmap_lock (1) and allows that it is dropped, after which it reads 0. */
 export interface MmapLock {
@@ -200,9 +204,9 @@ export class UserPageGrabber extends UserPageReleaser {
     owner: number,
   ): MaySleep {
     this.contexts.mightSleep('pinUserPagesFast');
-    if (this.faults.armed) {
-      const error = this.faults.hit('pin');
-      if (error !== 0) return error;
+    if (this.faults.armed && nr > 0) {
+      nr = this.faults.pinCall(nr);
+      if (nr < 0) return nr;
     }
     return this.fastCall(mm, start, nr, flags, PIN, pages, at, owner);
   }
@@ -213,9 +217,9 @@ export class UserPageGrabber extends UserPageReleaser {
    */
   pinUserPageRanges(mm: Mm, start: number, nr: number, flags: number, ranges: PinnedRanges, owner: number): MaySleep {
     this.contexts.mightSleep('pinUserPageRanges');
-    if (this.faults.armed) {
-      const error = this.faults.hit('pin');
-      if (error !== 0) return error;
+    if (this.faults.armed && nr > 0) {
+      nr = this.faults.pinCall(nr);
+      if (nr < 0) return nr;
     }
     const refused = this.fastRefusal(flags, PIN);
     if (refused !== 0) return refused;
@@ -224,9 +228,9 @@ export class UserPageGrabber extends UserPageReleaser {
     if (nr <= 0 || first + nr * SIZE > USER_END) return this.impossibleRange(first, nr);
     const before = ranges.pages;
     const all = flags | PIN;
-    const done = this.fast.grabRanges(mm, first, nr, all, ranges);
+    const done = this.faults.armed && this.fastRefuses() ? 0 : this.fast.grabRanges(mm, first, nr, all, ranges);
     if (done < nr) return this.rangesTail(mm, first + done * SIZE, nr - done, all, ranges, before, owner);
-    this.accountRanges(ranges, before, owner, all);
+    this.accountRanges(ranges, before, owner, all, mm, first);
     return done;
   }
 
@@ -253,7 +257,7 @@ export class UserPageGrabber extends UserPageReleaser {
     if (!taken) return -EINVAL;
     folios[at] = head | PIN_TAG;
     this.vmstat.nrFollPinAcquired++;
-    this.account(folios, at, 1, owner, PIN | LONGTERM);
+    this.account(folios, at, 1, owner, PIN | LONGTERM, null, 0);
     return 0;
   }
 
@@ -261,11 +265,17 @@ export class UserPageGrabber extends UserPageReleaser {
    * Of `n` folios of `pinFolio` all may stay where they are: `n`. Else all are unpinned: -EAGAIN when those were moved,
    * -ENOMEM when one could not be. `check_and_migrate_movable_folios`.
    */
-  settleLongterm(folios: PinnedPages, n: number): number {
+  settleLongterm(folios: PinnedPages, n: number): MaySleep {
     const heads = this.unpinnable(folios, 0, n);
     if (heads.length === 0) return n;
     this.unpinFolios(folios, 0, n);
     return this.move(heads);
+  }
+
+  /** A long-term pin whose pages may not stay, however often they are moved: -EINTR (L-02). */
+  neverSettled(): number {
+    this.lastRefusal = rules.NEVER_SETTLES;
+    return rules.NEVER_SETTLES.errno;
   }
 
   // ---- inside ----------------------------------------------------------------------------------------------------------
@@ -289,12 +299,17 @@ export class UserPageGrabber extends UserPageReleaser {
     const end = first + nr * SIZE;
     if (nr <= 0 || end > USER_END) return this.impossibleRange(first, nr);
     const all = flags | own;
-    const done = this.fast.grab(mm, first, nr, all, pages, at);
+    const done = this.faults.armed && this.fastRefuses() ? 0 : this.fast.grab(mm, first, nr, all, pages, at);
     if (done < nr && (own & FAST_ONLY) === 0) {
       return this.fastTail(mm, first, nr, all, pages, at, done, owner);
     }
-    if (done > 0) this.account(pages, at, done, owner, all);
+    if (done > 0) this.account(pages, at, done, owner, all, mm, first);
     return done;
+  }
+
+  /** Whether a fault plan wants this walk to be left to the slow path. */
+  private fastRefuses(): boolean {
+    return this.faults.effect('gup.fast') !== null;
   }
 
   /** F-01 to F-07 for the fast calls: 0 or -errno. */
@@ -317,8 +332,11 @@ export class UserPageGrabber extends UserPageReleaser {
     const what = 'pinUserPageRanges';
     const pages = newPinnedPages(nr);
     const rest = this.grabSlow(mm, start, nr, all | FOLL_TOUCH | FOLL_UNLOCKABLE, pages, 0, what);
-    if (typeof rest === 'number') return this.finishRanges(rest, pages, ranges, before, owner, all);
-    return sleeping(this.memory.world, what, () => this.finishRangesLater(rest, pages, ranges, before, owner, all));
+    const first = start - (ranges.pages - before) * SIZE;
+    if (typeof rest === 'number') return this.finishRanges(rest, pages, ranges, before, owner, all, mm, first);
+    return sleeping(this.memory.world, what, () =>
+      this.finishRangesLater(rest, pages, ranges, before, owner, all, mm, first),
+    );
   }
 
   /** E-07, as `finish`. */
@@ -329,11 +347,13 @@ export class UserPageGrabber extends UserPageReleaser {
     before: number,
     owner: number,
     all: number,
+    mm: Mm,
+    first: number,
   ): number {
     if (rest > 0) ranges.appendPages(pages, 0, rest);
     const total = ranges.pages - before;
     if (total === 0) return rest;
-    this.accountRanges(ranges, before, owner, all);
+    this.accountRanges(ranges, before, owner, all, mm, first);
     return total;
   }
 
@@ -344,8 +364,10 @@ export class UserPageGrabber extends UserPageReleaser {
     before: number,
     owner: number,
     all: number,
+    mm: Mm,
+    first: number,
   ) {
-    return this.finishRanges(yield* pending, pages, ranges, before, owner, all);
+    return this.finishRanges(yield* pending, pages, ranges, before, owner, all, mm, first);
   }
 
   /** The slow way for what the fast walk left over. */
@@ -363,16 +385,27 @@ export class UserPageGrabber extends UserPageReleaser {
     const flags = all | FOLL_TOUCH | FOLL_UNLOCKABLE;
     const rest = this.grabSlow(mm, first + done * PAGE_SIZE, nr - done, flags, pages, at + done, what);
     if (typeof rest !== 'number') {
-      return sleeping(this.memory.world, what, () => this.finishLater(rest, pages, at, done, owner, all, null));
+      return sleeping(this.memory.world, what, () =>
+        this.finishLater(rest, pages, at, done, owner, all, mm, first, null),
+      );
     }
-    return this.finish(rest, pages, at, done, owner, all);
+    return this.finish(rest, pages, at, done, owner, all, mm, first);
   }
 
   /** E-07: what the fast walk got is kept, and then the error of the slow walk is lost. */
-  private finish(rest: number, pages: Int32Array | null, at: number, done: number, owner: number, all: number): number {
+  private finish(
+    rest: number,
+    pages: Int32Array | null,
+    at: number,
+    done: number,
+    owner: number,
+    all: number,
+    mm: Mm,
+    first: number,
+  ): number {
     const total = rest > 0 ? done + rest : done;
     if (total === 0) return rest;
-    if (pages !== null) this.account(pages, at, total, owner, all);
+    if (pages !== null) this.account(pages, at, total, owner, all, mm, first);
     return total;
   }
 
@@ -383,11 +416,13 @@ export class UserPageGrabber extends UserPageReleaser {
     done: number,
     owner: number,
     all: number,
+    mm: Mm,
+    first: number,
     lock: MmapLock | null,
   ) {
     const rest = yield* pending;
     if (lock !== null) lock.locked = 0;
-    return this.finish(rest, pages, at, done, owner, all);
+    return this.finish(rest, pages, at, done, owner, all, mm, first);
   }
 
   /** Every entry without a fast part. `grabs` is FOLL_PIN or FOLL_GET; a get without an array grabs nothing (E-10). */
@@ -407,9 +442,9 @@ export class UserPageGrabber extends UserPageReleaser {
   ): MaySleep {
     this.contexts.mightSleep(what);
     const isPin = grabs === FOLL_PIN;
-    if (isPin && this.faults.armed) {
-      const error = this.faults.hit('pin');
-      if (error !== 0) return error;
+    if (isPin && this.faults.armed && nr > 0) {
+      nr = this.faults.pinCall(nr);
+      if (nr < 0) return nr;
     }
     const all = flags | own | (isPin || pages !== null ? grabs : 0);
     const refusal = rules.checkArguments(flags, all & ~flags & (FOLL_GET | FOLL_PIN), pages !== null, lock);
@@ -421,8 +456,8 @@ export class UserPageGrabber extends UserPageReleaser {
     if (isPin) mm.hasPinned = true; // E-05
     const first = start - (start % PAGE_SIZE);
     const got = this.grabSlow(mm, first, nr, all, pages, at, what);
-    if (typeof got === 'number') return this.finish(got, pages, at, 0, owner, all);
-    return sleeping(this.memory.world, what, () => this.finishLater(got, pages, at, 0, owner, all, lock));
+    if (typeof got === 'number') return this.finish(got, pages, at, 0, owner, all, mm, first);
+    return sleeping(this.memory.world, what, () => this.finishLater(got, pages, at, 0, owner, all, mm, first, lock));
   }
 
   /** SL-02: a long-term pin looks at what it got; what may not stay where it is is moved, and the walk begins anew. */
@@ -435,21 +470,18 @@ export class UserPageGrabber extends UserPageReleaser {
     at: number,
     what: string,
   ): MaySleep {
-    for (;;) {
-      const got = this.drive(new SlowWalk(mm, first, nr, flags, pages, at), what);
-      if ((flags & FOLL_LONGTERM) === 0 || pages === null) return got;
-      if (typeof got !== 'number') {
-        return sleeping(this.memory.world, what, () =>
-          this.grabLongtermLater(got, mm, first, nr, flags, pages, at, what),
-        );
-      }
-      const checked = this.moveUnpinnable(got, pages, at);
-      if (checked !== -EAGAIN) return checked;
-    }
+    const got = this.drive(new SlowWalk(mm, first, nr, flags, pages, at), what);
+    if ((flags & FOLL_LONGTERM) === 0 || pages === null) return got;
+    if (typeof got === 'number' && this.unpinnable(pages, at, got).length === 0) return got;
+    return eagerly(this.memory.world, what, this.grabLongterm(got, mm, first, nr, flags, pages, at, what));
   }
 
-  private *grabLongtermLater(
-    pending: Task<number>,
+  /**
+   * `__gup_longterm_locked`, after the first walk. The kernel goes round until a fatal signal as long as pages that may not
+   * stay come back (L-02); here a few rounds end like that signal.
+   */
+  private *grabLongterm(
+    walked: MaySleep,
     mm: Mm,
     first: number,
     nr: number,
@@ -458,10 +490,14 @@ export class UserPageGrabber extends UserPageReleaser {
     at: number,
     what: string,
   ) {
-    const checked = this.moveUnpinnable(yield* pending, pages, at);
-    if (checked !== -EAGAIN) return checked;
-    const again = this.grabSlow(mm, first, nr, flags, pages, at, what);
-    return typeof again === 'number' ? again : yield* again;
+    let got = yield* settled(walked);
+    for (let round = 0; round < LONGTERM_ROUNDS; round++) {
+      const checked = yield* settled(this.moveUnpinnable(got, pages, at));
+      if (checked !== -EAGAIN) return checked;
+      got = yield* settled(this.drive(new SlowWalk(mm, first, nr, flags, pages, at), what));
+    }
+    this.releaseQuietly(pages, at, got);
+    return this.neverSettled();
   }
 
   private drive(walk: SlowWalk, what: string): MaySleep {
@@ -500,28 +536,38 @@ export class UserPageGrabber extends UserPageReleaser {
    * -ENOMEM when one could not be (L-01). The kernel tries for ever while a page is off its list (L-02); here that is
    * -ENOMEM too. `check_and_migrate_movable_pages`.
    */
-  private moveUnpinnable(got: number, pages: Int32Array, at: number): number {
+  private moveUnpinnable(got: number, pages: Int32Array, at: number): MaySleep {
     const heads = this.unpinnable(pages, at, got);
     if (heads.length === 0) return got;
     this.releaseQuietly(pages, at, got);
     return this.move(heads);
   }
 
-  /** Heads of the folios that a long-term pin may not keep where they are. */
-  private unpinnable(pages: Int32Array, at: number, n: number): number[] {
-    const heads: number[] = [];
+  /** Heads of the folios that a long-term pin may not keep where they are, each once. */
+  private unpinnable(pages: Int32Array, at: number, n: number): readonly number[] {
+    let heads: Set<number> | null = null;
     for (let i = 0; i < n; i++) {
       const head = this.frames.headOf(pages[at + i] & MASK);
-      if (!folioIsLongtermPinnable(this.memory, head) && !heads.includes(head)) heads.push(head);
+      if (!folioIsLongtermPinnable(this.memory, head)) (heads ??= new Set()).add(head);
     }
-    return heads;
+    return heads === null ? NO_HEADS : [...heads];
   }
 
-  /** `migrate_longterm_unpinnable_folios`. */
-  private move(heads: readonly number[]): number {
-    if (migrateLongtermUnpinnable(this.memory, heads) === 0) return -EAGAIN;
+  /** `migrate_longterm_unpinnable_folios`: -EAGAIN when all were moved. */
+  private move(heads: readonly number[]): MaySleep {
+    const moved = migrateLongtermUnpinnable(this.memory, heads);
+    if (typeof moved === 'number') return this.afterMove(moved);
+    return sleeping(this.memory.world, 'moving pages for a long-term pin', () => this.moveLater(moved));
+  }
+
+  private *moveLater(pending: Task<number>) {
+    return this.afterMove(yield* pending);
+  }
+
+  private afterMove(moved: number): number {
+    if (moved === 0) return -EAGAIN;
     this.lastRefusal = rules.NOT_MOVABLE;
-    return -ENOMEM;
+    return moved;
   }
 
   /** Takes pins back that no holder has seen yet: the ledger does not know them. */
@@ -537,22 +583,39 @@ export class UserPageGrabber extends UserPageReleaser {
     }
   }
 
-  private account(pages: Int32Array, at: number, n: number, owner: number, flags: number): void {
+  /** `start`: of the first page, in `mm`, if the pages are a piece of an address space. */
+  private account(
+    pages: Int32Array,
+    at: number,
+    n: number,
+    owner: number,
+    flags: number,
+    mm: Mm | null,
+    start: number,
+    handle: object = pages,
+  ): void {
     if ((flags & PIN) !== 0) {
-      this.ledger.pinned(pages, at, n, owner, flags);
+      this.ledger.pinned(pages, at, n, owner, flags, mm, start, handle);
       if (this.pinTrace.on) this.traceRuns(this.pinTrace, pages, at, n, owner, flags);
-    } else if ((flags & GET) !== 0) this.ledger.got(pages, at, n, owner, flags);
+    } else if ((flags & GET) !== 0) this.ledger.got(pages, at, n, owner, flags, mm, start);
   }
 
   /** The pages of `ranges` from page `before` on were pinned by this call. */
-  private accountRanges(ranges: PinnedRanges, before: number, owner: number, flags: number): void {
+  private accountRanges(
+    ranges: PinnedRanges,
+    before: number,
+    owner: number,
+    flags: number,
+    mm: Mm,
+    first: number,
+  ): void {
     const n = ranges.pages - before;
     const { ledger, pinTrace } = this;
     if (ledger.mode !== 'full' && !pinTrace.on) {
       ledger.pinned(NO_PAGES, 0, n, owner, flags);
       return;
     }
-    this.account(ranges.toPages(before), 0, n, owner, flags);
+    this.account(ranges.toPages(before), 0, n, owner, flags, mm, first, ranges);
   }
 
   /** E-01, E-02. */

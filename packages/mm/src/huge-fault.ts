@@ -14,6 +14,7 @@ import { FAULT_FALLBACK, FAULT_UNSHARE, FAULT_WRITE, gfpOf } from './fault-flags
 import { PG_anonExclusive, PG_swapcache } from './frames';
 import { splitHugePmd, zapHugePmd } from './huge-memory';
 import { folioAddLruVma } from './lru';
+import { Mechanism, placeOf } from './mechanism';
 import type { Memory } from './memory';
 import type { Mm } from './mm';
 import { vmPageProt, writtenBits } from './page-protection';
@@ -44,6 +45,7 @@ export function doHugePmdAnonymousPage(mm: Mm, vma: Vma, region: number, flags: 
   if ((flags & FAULT_WRITE) !== 0) {
     const head = allocAnonFolioPmd(mm, flags);
     if (head < 0) return FAULT_FALLBACK;
+    if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.newHuge, head, 0, placeOf(mm, region, 0));
     mapAnonFolioPmd(mm, vma, region, head);
     return 0;
   }
@@ -53,6 +55,7 @@ export function doHugePmdAnonymousPage(mm: Mm, vma: Vma, region: number, flags: 
     memory.vmstat.thpFaultFallback++;
     return FAULT_FALLBACK;
   }
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.hugeZero, zero, 0, placeOf(mm, region, 0));
   mm.pageTable.setHuge(region, zero, (vmPageProt(vma) & ~PTE_WRITE) | PTE_SPECIAL);
   return 0;
 }
@@ -80,6 +83,10 @@ function doHugePmdWpPage(mm: Mm, vma: Vma, region: number, flags: number): numbe
   const isZero = (pte & PTE_SPECIAL) !== 0;
   const head = pageTable.hugeHead(region);
   if (!isZero && canReuseHuge(memory, head, vma)) {
+    if (memory.mechanisms.on) {
+      const isOwn = (frames.flags[head] & PG_anonExclusive) !== 0;
+      memory.mechanisms.emit(isOwn ? Mechanism.keepOwn : Mechanism.takeOver, head, 0, placeOf(mm, region, 0));
+    }
     frames.flags[head] |= PG_anonExclusive;
     if ((flags & FAULT_UNSHARE) === 0) pageTable.setHugeFlags(region, pte | PTE_ACCESSED | writtenBits(vma));
     return 0;

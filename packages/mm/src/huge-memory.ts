@@ -9,6 +9,7 @@
  */
 import { FAULT_FALLBACK } from './fault-flags';
 import { PG_anon, PG_anonExclusive, PG_dirty } from './frames';
+import { Mechanism, placeOf } from './mechanism';
 import { munlockVmaFolio } from './mlock-folio';
 import type { Mm } from './mm';
 import { CP_TRY_CHANGE_WRITABLE, canChangeWritable, pteModify, vmPageProt } from './page-protection';
@@ -40,6 +41,7 @@ export function splitHugePmd(mm: Mm, vma: Vma, region: number): void {
     return;
   }
   const head = pageTable.hugeHead(region);
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.splitPmd, head, 0, placeOf(mm, region, 0));
   pageTable.splitHuge(region);
   // What the huge entry knew of writes goes to the folio as well: its small entries may go one by one.
   if ((pte & PTE_DIRTY) !== 0) frames.flags[head] |= PG_dirty;
@@ -70,6 +72,7 @@ export function zapHugePmd(mm: Mm, vma: Vma, region: number): void {
   const pte = pageTable.hugeFlags(region);
   pageTable.clearHuge(region);
   if ((pte & PTE_SPECIAL) !== 0) return;
+  memory.ledger.coherence?.partedRow(mm, region * REGION_BYTES, head, PTRS_PER_TABLE);
   folioRemoveRmapPmd(memory, head, vma);
   munlockVmaFolio(memory, head, vma);
   memory.frames.put(head, 1);
@@ -97,6 +100,7 @@ export function copyHugePmd(child: Mm, parent: Mm, dstVma: Vma, srcVma: Vma, reg
     frames.get(head, 1);
     folioAddRmapPmd(memory, head, dstVma);
   }
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.forkShare, head, 0, placeOf(parent, region, 0));
   const shared = pte & ~PTE_WRITE;
   const kept = (dstVma.flags & VM_UFFD_WP) !== 0 ? shared : shared & ~PTE_UFFD_WP;
   parent.pageTable.setHugeFlags(region, shared);
@@ -121,5 +125,6 @@ export function moveHugePmd(mm: Mm, vma: Vma, fromRegion: number, toRegion: numb
   const head = pageTable.hugeHead(fromRegion);
   const flags = pageTable.hugeFlags(fromRegion) | PTE_SOFT_DIRTY;
   pageTable.clearHuge(fromRegion);
+  mm.memory.ledger.coherence?.partedRow(mm, fromRegion * REGION_BYTES, head, PTRS_PER_TABLE);
   pageTable.setHuge(toRegion, head, (vma.flags & VM_UFFD_WP) !== 0 ? flags & ~PTE_UFFD_WP : flags);
 }

@@ -84,6 +84,11 @@ export class HugetlbPool {
     return this.free.length;
   }
 
+  /** Pages in use whose freeing makes a promise again; until then `pagesReserved` may be negative, as the kernel's. */
+  get pagesRestoring(): number {
+    return this.restoring.size;
+  }
+
   /** Free pages that are promised to nobody. `available_huge_pages`. */
   get available(): number {
     return this.free.length - this.pagesReserved;

@@ -16,6 +16,7 @@ import { FAULT_PIN_SCOPE, FAULT_UNSHARE, FAULT_WRITE, VM_FAULT_SIGBUS } from './
 import { PG_anon, PG_anonExclusive, PG_dirty, PG_uptodate } from './frames';
 import type { HugetlbFile } from './hugetlb-file';
 import { HugetlbArea } from './hugetlb-reserve';
+import { Mechanism, placeOf } from './mechanism';
 import type { Memory } from './memory';
 import type { Mm } from './mm';
 import { CP_UFFD_WP, CP_UFFD_WP_RESOLVE, pteModify, vmPageProt } from './page-protection';
@@ -116,6 +117,9 @@ function hugetlbNoPage(mm: Mm, vma: Vma, file: HugetlbFile, start: number, flags
     memory.frames.flags[head] |= PG_uptodate;
     if (isShared) file.add(huge, head);
   } else memory.frames.get(cached, 1);
+  if (cached === 0 && memory.mechanisms.on) {
+    memory.mechanisms.emit(Mechanism.newHugetlb, head, 0, placeOf(mm, regionOf(start), 0));
+  }
   if (cached === 0 && !isShared) {
     file.pool.used(head);
     hugetlbAddNewAnonRmap(memory, head, vma, start);
@@ -141,6 +145,10 @@ function hugetlbWp(mm: Mm, vma: Vma, file: HugetlbFile, start: number, flags: nu
     return 0;
   }
   if (canTakeOver(memory, old)) {
+    if (memory.mechanisms.on) {
+      const isOwn = (frames.flags[old] & PG_anonExclusive) !== 0;
+      memory.mechanisms.emit(isOwn ? Mechanism.keepOwn : Mechanism.takeOver, old, 0, placeOf(mm, regionOf(start), 0));
+    }
     folioMoveAnonRmap(memory, old, vma);
     frames.flags[old] |= PG_anonExclusive;
     if (!unshare) setHugePte(mm, file, start, old, upgraded);
@@ -154,6 +162,10 @@ function hugetlbWp(mm: Mm, vma: Vma, file: HugetlbFile, start: number, flags: nu
     if (!isOwner) return VM_FAULT_SIGBUS;
     unmapRefPrivate(file, vma, start, old);
     return hugetlbWp(mm, vma, file, start, flags);
+  }
+  if (memory.mechanisms.on) {
+    const mechanism = unshare ? Mechanism.unshare : Mechanism.hugeCopy;
+    memory.mechanisms.emit(mechanism, copy, old, placeOf(mm, regionOf(start), 0));
   }
   copyHugePage(memory, file, copy, old);
   file.pool.used(copy);
@@ -237,6 +249,7 @@ export function copyHugetlbRange(child: Mm, parent: Mm, dstVma: Vma, srcVma: Vma
     if (needsEarlyCopy(parent, head)) {
       const copy = allocHugetlbFolio(memory, dstVma, file, hugeIndexOf(file, dstVma, address), false, 0);
       if (copy < 0) return -ENOMEM;
+      if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.forkCopy, copy, head, placeOf(child, region, 0));
       copyHugePage(memory, file, copy, head);
       file.pool.used(copy);
       hugetlbAddNewAnonRmap(memory, copy, dstVma, address);
@@ -244,6 +257,9 @@ export function copyHugetlbRange(child: Mm, parent: Mm, dstVma: Vma, srcVma: Vma
       continue;
     }
     if ((frames.flags[head] & PG_anon) !== 0) frames.flags[head] &= ~PG_anonExclusive;
+    if (protect !== 0 && memory.mechanisms.on) {
+      memory.mechanisms.emit(Mechanism.forkShare, head, 0, placeOf(parent, region, 0));
+    }
     frames.get(head, 1);
     folioAddRmapPmd(memory, head, dstVma);
     if (protect !== 0) setHugePte(parent, file, address, head, pte & ~protect);
@@ -276,6 +292,7 @@ export function unmapHugetlbRange(mm: Mm, vma: Vma, start: number, end: number, 
     }
     const head = mm.pageTable.hugeHead(region);
     clearHugePte(mm, file, address, dropMarkers ? 0 : pte & PTE_UFFD_WP);
+    memory.ledger.coherence?.partedRow(mm, address, head, file.pagesPerHuge);
     if ((pte & PTE_DIRTY) !== 0) frames.flags[head] |= PG_dirty;
     if ((frames.flags[head] & PG_anon) !== 0 && vma.hugetlb?.isOwner === true) {
       // The area may need a page here again: this one returns to the pool as reserved.

@@ -10,17 +10,20 @@
  */
 import { sleeping } from '@pincushion/sim';
 import type { MaySleep, Task } from '@pincushion/sim';
-import type { AnonVma } from './anon-vma';
-import { anonVmaPrepare } from './anon-vma';
+import { AnonVma, anonVmaPrepare } from './anon-vma';
 import { handleMmFault } from './fault';
 import { FAULT_UNSHARE } from './fault-flags';
-import { PG_anon, PG_anonExclusive, PG_dirty, PG_ksm, PG_swapcache } from './frames';
+import { PG_anon, PG_anonExclusive, PG_dirty, PG_ksm, PG_referenced, PG_swapcache } from './frames';
+import { Mechanism, placeOf } from './mechanism';
 import type { ContentOwner, Memory } from './memory';
+import { mlockVmaFolio, munlockVmaFolio } from './mlock-folio';
 import type { Mm } from './mm';
+import { vmPageProt } from './page-protection';
 import { PAGE_SIZE } from './page-size';
-import { PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_USER, PTE_WRITE, indexOf, regionOf } from './page-table';
+import { PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE, indexOf, regionOf } from './page-table';
 import { folioAddFileRmapPte, folioRemoveRmapPte } from './rmap';
 import { splitFolio } from './split-folio';
+import { folioFreeSwap } from './swap';
 import { folioTryShareAnonRmap } from './unmap-folio';
 import { VM_HUGETLB, VM_MERGEABLE, VM_PFNMAP, VM_SHARED } from './vma-flags';
 import type { Vma } from './vma';
@@ -51,22 +54,30 @@ class KsmNode implements ContentOwner {
     return undefined;
   }
 
-  add(memory: Memory, vma: Vma, address: number): void {
-    this.members.push({ anon: anonVmaPrepare(memory, vma), index: vma.pageIndexOf(address) });
+  /** Whoever maps page `index`, modulo 2^32, of the family `anon` may map this page. */
+  add(anon: AnonVma, index: number): void {
+    if (!this.members.some((known) => known.anon === anon && known.index === index)) this.members.push({ anon, index });
   }
 
+  /** Each place once: a parent and its child can both have been merged into the page, and know each other's areas. */
   *mappedBy(): Iterable<{ vma: Vma; address: number }> {
+    const seen = new Map<Vma, Set<number>>();
     for (const { anon, index } of this.members) {
       for (const vma of anon.vmas) {
-        const at = index - vma.pageOffset;
-        if (at >= 0 && at < (vma.end - vma.start) / PAGE_SIZE) yield { vma, address: vma.start + at * PAGE_SIZE };
+        const at = ((index - (vma.pageOffset | 0)) | 0) >>> 0;
+        if (at >= (vma.end - vma.start) / PAGE_SIZE) continue;
+        const inArea = seen.get(vma) ?? new Set<number>();
+        if (inArea.has(at)) continue;
+        seen.set(vma, inArea.add(at));
+        yield { vma, address: vma.start + at * PAGE_SIZE };
       }
     }
   }
 }
 
 export class Ksm {
-  private readonly candidates = new Map<Mm, Map<number, Candidate>>();
+  /** By process and address. A page that a pass does not find any more is forgotten by it. */
+  private candidates = new Map<Mm, Map<number, Candidate>>();
   /** Merged pages by their checksum. */
   private readonly stable = new Map<number, KsmNode[]>();
 
@@ -78,78 +89,91 @@ export class Ksm {
     for (let pass = 0; pass < passes; pass++) {
       this.forgetFreed();
       const unstable = new Map<number, Candidate[]>();
+      const before = this.candidates;
+      this.candidates = new Map<Mm, Map<number, Candidate>>();
       for (const mm of this.memory.mms) {
-        for (const vma of mm.vmas.all) if (isMergeable(vma)) this.scanArea(mm, vma, unstable);
+        for (const vma of mm.vmas.all) if (isMergeable(vma)) this.scanArea(mm, vma, unstable, before);
       }
     }
   }
 
-  private scanArea(mm: Mm, vma: Vma, unstable: Map<number, Candidate[]>): void {
+  private scanArea(
+    mm: Mm,
+    vma: Vma,
+    unstable: Map<number, Candidate[]>,
+    before: ReadonlyMap<Mm, ReadonlyMap<number, Candidate>>,
+  ): void {
+    const known = before.get(mm);
+    const now = this.candidates.get(mm) ?? new Map<number, Candidate>();
+    this.candidates.set(mm, now);
     for (let address = vma.start; address < vma.end; address += PAGE_SIZE) {
       const pfn = this.anonPageAt(mm, address);
-      if (pfn > 0 && (this.memory.frames.flags[pfn] & PG_ksm) === 0) this.compareAndMerge(mm, vma, address, unstable);
+      if (pfn <= 0) continue;
+      const candidate = known?.get(address) ?? { mm, address, checksum: null };
+      now.set(address, candidate);
+      if ((this.memory.frames.flags[pfn] & PG_ksm) === 0) this.compareAndMerge(candidate, vma, pfn, unstable);
     }
   }
 
-  /** `cmp_and_merge_page`. */
-  private compareAndMerge(mm: Mm, vma: Vma, address: number, unstable: Map<number, Candidate[]>): void {
-    const candidate = this.candidateAt(mm, address);
-    const pfn = this.anonPageAt(mm, address);
+  /** `cmp_and_merge_page`. A page that changed since the last pass is not even looked up (6.11). */
+  private compareAndMerge(candidate: Candidate, vma: Vma, pfn: number, unstable: Map<number, Candidate[]>): void {
+    const { mm, address } = candidate;
     const { bytes, frames } = this.memory;
     const sum = bytes.checksum(pfn);
-    const node = this.stable.get(sum)?.find((known) => bytes.equal(known.pfn, pfn));
-    if (node !== undefined) {
-      if (this.mergeInto(node, mm, vma, address, pfn)) return;
-    }
     if (candidate.checksum !== sum) {
       candidate.checksum = sum; // Still changing: wait for the next pass.
       return;
     }
-    const others = unstable.get(sum) ?? [];
-    for (const other of others) {
-      const otherPfn = this.anonPageAt(other.mm, other.address);
-      const otherVma = other.mm.vmas.lookup(other.address);
-      if (otherPfn <= 0 || otherPfn === pfn || otherVma === null || !bytes.equal(otherPfn, pfn)) continue;
-      if (frames.headOf(otherPfn) === frames.headOf(pfn)) {
-        splitFolio(this.memory, frames.headOf(pfn)); // The split takes what the pass had in hand; merging waits for the next.
-        return;
-      }
-      if (
-        this.mergeTwo(
-          { mm, vma, address, pfn },
-          { mm: other.mm, vma: otherVma, address: other.address, pfn: otherPfn },
-          sum,
-        )
-      ) {
-        return;
-      }
+    const node = this.stable.get(sum)?.find((known) => bytes.equal(known.pfn, pfn));
+    if (node !== undefined) {
+      this.mergeInto(node, mm, vma, address, pfn);
+      return;
     }
-    others.push(candidate);
-    unstable.set(sum, others);
+    const twin = this.twinOf(pfn, unstable.get(sum) ?? []);
+    if (twin === null) {
+      unstable.set(sum, [...(unstable.get(sum) ?? []), candidate]);
+    } else if (frames.headOf(twin.pfn) === frames.headOf(pfn)) {
+      splitFolio(this.memory, frames.headOf(pfn)); // The split takes what the pass had in hand; merging waits for the next.
+    } else this.mergeTwo({ mm, vma, address, pfn }, twin, sum);
   }
 
-  /** `try_to_merge_two_pages`: the page at hand becomes the merged one, the other is replaced by it. */
-  private mergeTwo(kept: Place, other: Place, sum: number): boolean {
-    if (!this.makeSmall(kept) || !this.writeProtect(kept)) return false;
-    if (!this.makeSmall(other) || !this.writeProtect(other)) return false;
+  /** A page of the same content that this pass has come to before. `unstable_tree_search_insert`. */
+  private twinOf(pfn: number, others: readonly Candidate[]): Place | null {
+    for (const { mm, address } of others) {
+      const other = this.anonPageAt(mm, address);
+      const vma = mm.vmas.lookup(address);
+      if (other > 0 && other !== pfn && vma !== null && this.memory.bytes.equal(other, pfn)) {
+        return { mm, vma, address, pfn: other };
+      }
+    }
+    return null;
+  }
+
+  /**
+   * `try_to_merge_two_pages`: the page at hand becomes the merged one, the other is replaced by it. When the other refuses
+   * (it is pinned), the first one was merged with nobody, and gets away by a copy of its own.
+   */
+  private mergeTwo(kept: Place, other: Place, sum: number): void {
     const { frames } = this.memory;
+    const owner = this.memory.owner(frames.mapping[frames.headOf(kept.pfn)]);
+    if (!(owner instanceof AnonVma) || !this.makeSmall(kept) || !this.writeProtect(kept)) return;
     const node = new KsmNode(this.memory, kept.pfn);
-    node.add(this.memory, kept.vma, kept.address);
-    frames.flags[kept.pfn] |= PG_ksm;
+    node.add(owner, kept.vma.pageIndexOf(kept.address) | 0);
+    frames.flags[kept.pfn] |= PG_ksm | PG_dirty | PG_referenced;
     frames.mapping[kept.pfn] = node.id;
-    const nodes = this.stable.get(sum) ?? [];
-    nodes.push(node);
-    this.stable.set(sum, nodes);
+    if (!this.makeSmall(other) || !this.writeProtect(other)) {
+      const broken = breakKsm(kept.mm, kept.vma, kept.address); // `break_cow`
+      if (typeof broken !== 'number') broken.return(0); // Never: an anonymous page is unshared without waiting.
+      return;
+    }
+    this.stable.set(sum, [...(this.stable.get(sum) ?? []), node]);
     this.replace(node, other);
-    return true;
   }
 
   /** `try_to_merge_with_ksm_page`. */
-  private mergeInto(node: KsmNode, mm: Mm, vma: Vma, address: number, pfn: number): boolean {
+  private mergeInto(node: KsmNode, mm: Mm, vma: Vma, address: number, pfn: number): void {
     const place = { mm, vma, address, pfn };
-    if (!this.makeSmall(place) || !this.writeProtect(place)) return false;
-    this.replace(node, place);
-    return true;
+    if (this.makeSmall(place) && this.writeProtect(place)) this.replace(node, place);
   }
 
   /**
@@ -173,12 +197,18 @@ export class Ksm {
   /** `replace_page`. */
   private replace(node: KsmNode, { mm, vma, address, pfn }: Place): void {
     const { frames } = this.memory;
-    node.add(this.memory, vma, address);
+    node.add(anonVmaPrepare(this.memory, vma), vma.pageIndexOf(address) | 0);
+    const { mechanisms } = this.memory;
+    if (mechanisms.on)
+      mechanisms.emit(Mechanism.merged, node.pfn, pfn, placeOf(mm, regionOf(address), indexOf(address)));
     frames.get(node.pfn, 1);
     folioAddFileRmapPte(this.memory, node.pfn, vma);
+    mlockVmaFolio(this.memory, node.pfn, vma, true);
     const table = mm.pageTable.tableOf(regionOf(address));
-    mm.pageTable.set(table, indexOf(address), node.pfn, PTE_PRESENT | PTE_USER);
+    mm.pageTable.set(table, indexOf(address), node.pfn, vmPageProt(vma) & ~PTE_WRITE);
     folioRemoveRmapPte(this.memory, pfn, vma);
+    munlockVmaFolio(this.memory, pfn, vma);
+    if (frames.mapcount[pfn] === 0) folioFreeSwap(this.memory, pfn);
     frames.put(pfn, 1);
   }
 
@@ -199,17 +229,8 @@ export class Ksm {
     return (frames.flags[frames.headOf(pfn)] & PG_anon) !== 0 ? pfn : 0;
   }
 
-  private candidateAt(mm: Mm, address: number): Candidate {
-    let known = this.candidates.get(mm);
-    if (known === undefined) this.candidates.set(mm, (known = new Map<number, Candidate>()));
-    let candidate = known.get(address);
-    if (candidate === undefined) known.set(address, (candidate = { mm, address, checksum: null }));
-    return candidate;
-  }
-
   private forgetFreed(): void {
-    const { frames, mms } = this.memory;
-    for (const mm of this.candidates.keys()) if (!mms.has(mm)) this.candidates.delete(mm);
+    const { frames } = this.memory;
     for (const [sum, nodes] of this.stable) {
       const alive = nodes.filter((node) => frames.mapping[node.pfn] === node.id && frames.refcount[node.pfn] > 0);
       if (alive.length === 0) this.stable.delete(sum);

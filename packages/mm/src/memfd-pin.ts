@@ -10,6 +10,7 @@ import type { MaySleep } from '@pincushion/sim';
 import { eagerly, settled } from './eager-task';
 import type { MappableFile } from './file';
 import { PG_uptodate } from './frames';
+import { LONGTERM_ROUNDS } from './gup';
 import { HugetlbFile } from './hugetlb-file';
 import type { Memory } from './memory';
 import { findFolio } from './page-cache';
@@ -55,7 +56,7 @@ function* pinRange(
 ) {
   const { gup, frames } = memory;
   const pageBytes = file instanceof HugetlbFile ? file.pageBytes : PAGE_SIZE;
-  for (;;) {
+  for (let round = 0; round < LONGTERM_ROUNDS; round++) {
     let n = 0;
     for (let page = Math.floor(start / pageBytes); n < max && page <= Math.floor(end / pageBytes); page++) {
       const head = yield* settled(folioOf(memory, file, page));
@@ -67,9 +68,10 @@ function* pinRange(
       if (n === 0) offset[0] = start - (frames.index[head] >>> 0) * PAGE_SIZE;
       n++;
     }
-    const checked = gup.settleLongterm(folios, n);
+    const checked = yield* settled(gup.settleLongterm(folios, n));
     if (checked !== -EAGAIN) return checked;
   }
+  return gup.neverSettled();
 }
 
 /** The folio of one page of the file, made when there is none: its head, or -errno. */

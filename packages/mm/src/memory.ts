@@ -4,15 +4,16 @@
  *
  * Layout of frame numbers: the first 4 MiB are reserved (frame 0 is never used, frame 1 is the shared zero page), then
  * ZONE_DMA32 up to 4 GiB, ZONE_NORMAL, ZONE_MOVABLE at the end of RAM, and device memory (persistent memory) behind it.
- * Left out: NUMA, memory hot-plug, reclaim: an allocation that finds nothing fails at once.
+ * Left out: NUMA, adding and removing memory, reclaim: an allocation that finds nothing fails at once.
  * Source followed: mm/page_alloc.c, mm/mm_init.c.
  */
-import { EINVAL, ENOMEM, PincushionError } from '@pincushion/sim';
+import { EINVAL, ENOMEM, PincushionError, Tracepoint } from '@pincushion/sim';
 import type { FaultSites, World } from '@pincushion/sim';
 import { User } from './accounting';
 import { AddressSpace } from './address-space';
 import { BiasScheme } from './bias-scheme';
 import { Buddy, MAX_PAGE_ORDER } from './buddy';
+import { cmaAlloc, cmaRelease } from './cma';
 import type { FrameOwner } from './frames';
 import { FrameTable, PG_cma, PG_head, PG_hugetlb, PG_reserved, PG_uptodate, PG_zero, ZONES_SHIFT } from './frames';
 import { UserPageGrabber } from './gup';
@@ -23,8 +24,11 @@ import type { KernelProfile } from './kernel-profile';
 import { Ksm } from './ksm';
 import { Ledger } from './ledger';
 import type { LedgerMode } from './ledger';
+import { LedgerFacts } from './ledger-facts';
+import { MECHANISM_FIELDS } from './mechanism';
 import { Mm } from './mm';
 import { MmIds } from './mm-ids';
+import { OfflineMemory } from './offline';
 import { PageBytes } from './page-bytes';
 import { invalidateMappingPages } from './page-cache';
 import { PAGE_SIZE } from './page-size';
@@ -85,6 +89,8 @@ export class Memory implements FrameOwner {
   readonly scheme: PinScheme;
   readonly ledger: Ledger;
   readonly vmstat = new Vmstat();
+  /** What happens to single pages, for who wants to follow it; see mechanism.ts. */
+  readonly mechanisms = new Tracepoint('mm:mechanism', MECHANISM_FIELDS);
   readonly gup: UserPageGrabber;
   readonly faults: FaultSites;
   readonly profile: KernelProfile;
@@ -97,11 +103,15 @@ export class Memory implements FrameOwner {
   /** Who maps large folios. */
   readonly mmIds = new MmIds();
   readonly swap = new SwapArea();
+  /** What is out of use, see `offlineRange`. */
+  readonly offline = new OfflineMemory(this);
   /** First frame of persistent memory and its number of frames; 0, 0 without. */
   readonly pmemStart: number;
   readonly pmemFrames: number;
   /** `folio->mlock_count` of folios on the unevictable list, where it is not 1; see mlock.ts. */
   readonly mlockCounts = new Map<number, number>();
+  /** Pages of an area that mremap left unlocked may stay mlocked for ever; see `dontUnmapComplete`. */
+  hasStrayMlock = false;
   /** Who is charged for locked memory of a process that says nothing else. */
   readonly rootUser = new User('root');
   /** Address spaces that have not exited. */
@@ -145,7 +155,7 @@ export class Memory implements FrameOwner {
     this.frames.refcount[ZERO_PFN] = 1;
     this.frames.flags[ZERO_PFN] = PG_reserved | PG_zero | PG_uptodate;
     this.scheme = (options.scheme ?? ((frames) => new BiasScheme(frames)))(this.frames);
-    this.ledger = new Ledger(world, count, options.ledger ?? 'counts');
+    this.ledger = new Ledger(world, count, options.ledger ?? 'counts', new LedgerFacts(this));
     this.gup = new UserPageGrabber(this);
     this.ksm = new Ksm(this);
     this.hugeZero = new HugeZeroFolio(this);
@@ -254,7 +264,37 @@ export class Memory implements FrameOwner {
     return dropped;
   }
 
-  /** Frames that no one has, in zones with an allocator. */
+  /**
+   * Takes frames [start, end) out of use: whole blocks of 4 MiB of one zone, all of them online, else -EINVAL. Their pages
+   * move away; -EBUSY when one cannot (it is pinned, or the kernel's), and the range is in use as before. Task context.
+   * `offline_pages`.
+   */
+  offlineRange(start: number, end: number): number {
+    this.world.contexts.mightSleep('offline_pages');
+    return this.offline.takeOut(start, end);
+  }
+
+  /** Puts frames back into use that are offline. 0, or -EINVAL. Task context. `online_pages`. */
+  onlineRange(start: number, end: number): number {
+    this.world.contexts.mightSleep('online_pages');
+    return this.offline.giveBack(start, end);
+  }
+
+  /**
+   * `pages` frames in a row from CMA, each with one reference: the first, aligned to their number up to 4 MiB. -ENOMEM: no
+   * such area; -EBUSY: pages that cannot move are in every range. Released by `freeContigRange`. Task context. `cma_alloc`.
+   */
+  allocContigRange(pages: number): number {
+    this.world.contexts.mightSleep('cma_alloc');
+    return cmaAlloc(this, pages);
+  }
+
+  /** Gives frames of `allocContigRange` back, all that are left of them or in parts. Any context. `cma_release`. */
+  freeContigRange(start: number, pages: number): void {
+    cmaRelease(this, start, pages);
+  }
+
+  /** Frames that no one has, in zones with an allocator. Those that are offline do not count. */
   get framesFree(): number {
     let free = 0;
     for (const zone of this.zones) free += zone.buddy?.framesFree ?? 0;
@@ -301,6 +341,7 @@ export class Memory implements FrameOwner {
       frames.order.fill(0, head, head + (1 << order));
     }
     this.vmstat.pgfree += 1 << order;
+    this.ledger.freed(head, 1 << order);
     this.buddyOf(head).give(head, order);
     return undefined;
   }

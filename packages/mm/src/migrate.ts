@@ -7,12 +7,15 @@
  * the entries are made to show the new folio. An anonymous page that may be pinned refuses as soon as its exclusiveness
  * would have to be given up (X-02), so the entry is put back.
  * A page of a hugetlb pool moves to another of the pool, or to one from the allocator, which takes its place in the pool.
- * Left out: moves between nodes (there is one), hugetlb pages of 1 GiB, device-private memory, waiting for writeback.
+ * Left out: moves between nodes (there is one), hugetlb pages of 1 GiB, device-private memory; only long-term pins wait for
+ * writeback, and only of files.
  * Source followed: mm/migrate.c `migrate_pages_batch`, `try_to_migrate`, `remove_migration_ptes`, `folio_migrate_mapping`;
  * mm/gup.c `collect_longterm_unpinnable_folios`, `migrate_longterm_unpinnable_folios` (6.18).
  */
 import { EAGAIN, EBUSY, EINVAL, ENOMEM } from '@pincushion/sim';
+import type { MaySleep } from '@pincushion/sim';
 import { AddressSpace } from './address-space';
+import { eagerly, settled } from './eager-task';
 import {
   PG_anon,
   PG_anonExclusive,
@@ -21,10 +24,14 @@ import {
   PG_dirty,
   PG_hugetlb,
   PG_ksm,
+  PG_locked,
   PG_lru,
   PG_mlocked,
   PG_private,
+  PG_readahead,
   PG_referenced,
+  PG_reserved,
+  PG_secretmem,
   PG_swapbacked,
   PG_swapcache,
   PG_unevictable,
@@ -32,8 +39,10 @@ import {
   PG_writeback,
   PG_zoneUnpinnable,
 } from './frames';
+import { Mechanism } from './mechanism';
 import type { Memory } from './memory';
 import { moveMlockCount } from './mlock-folio';
+import { folioMapping, folioMarkDirty } from './page-cache';
 import { PAGE_SIZE } from './page-size';
 import {
   PTE_ACCESSED,
@@ -49,9 +58,11 @@ import {
 } from './page-table';
 import { folioAddFileRmapPte, folioAddRmapPmd, folioRemoveRmapPmd, folioRemoveRmapPte, rmapWalk } from './rmap';
 import type { MappedAt } from './rmap';
+import { isPartiallyMapped, splitFolio } from './split-folio';
 import { folioTryShareAnonRmap } from './unmap-folio';
+import { folioWaitWriteback } from './writeback';
 import { ZERO_PFN } from './zero-page';
-import { Gfp } from './zone';
+import { Gfp, ZoneType } from './zone';
 import type { GfpFlags } from './zone';
 
 const TRIES = 10;
@@ -63,6 +74,7 @@ const MOVED_FLAGS =
   PG_lru |
   PG_mlocked |
   PG_private |
+  PG_readahead |
   PG_referenced |
   PG_swapbacked |
   PG_swapcache |
@@ -80,14 +92,52 @@ export function folioIsLongtermPinnable(memory: Memory, head: number): boolean {
 }
 
 /**
- * Moves one folio to frames that `gfp` allows. 0, -EAGAIN when somebody holds a reference, -ENOMEM without a place to go,
- * -EBUSY when it cannot be moved at all. Task context. The caller's own references do not count in: it must have none.
+ * Moves one folio to frames that `gfp` allows; without `to`, a large folio of which parts are mapped no more, or for which
+ * there is no room, is split and its pages are moved. 0, -EAGAIN when somebody holds a reference, -ENOMEM without a place
+ * to go, -EBUSY when it cannot be moved at all or not now. Task context. The caller must have no reference of its own.
  */
 export function migrateFolio(memory: Memory, head: number, gfp: GfpFlags, to = 0): number {
+  const { frames, vmstat } = memory;
+  const pages = 1 << frames.order[head];
+  if (memory.faults.armed) {
+    const refusal = memory.faults.hit('migrate');
+    if (refusal !== 0) {
+      if (to !== 0) frames.put(to, 1);
+      vmstat.pgmigrateFail += pages;
+      return refusal;
+    }
+  }
+  const maySplit = pages > 1 && (frames.flags[head] & (PG_anon | PG_hugetlb)) === PG_anon;
+  if (maySplit && isPartiallyMapped(memory, head) && splitFolio(memory, head) === 0) {
+    return migrateParts(memory, head, pages, gfp);
+  }
+  const result = migrateWhole(memory, head, gfp, to);
+  if (result === -ENOMEM && maySplit && splitFolio(memory, head) === 0) return migrateParts(memory, head, pages, gfp);
+  if (result === 0) vmstat.pgmigrateSuccess += pages;
+  else vmstat.pgmigrateFail += pages;
+  return result;
+}
+
+/** Moves what is still in use of a folio that was split: 0, or the first error. `try_split_folio`. */
+function migrateParts(memory: Memory, head: number, pages: number, gfp: GfpFlags): number {
   const { frames } = memory;
-  if ((frames.flags[head] & (PG_lru | PG_hugetlb)) === 0 || (frames.flags[head] & PG_writeback) !== 0) return -EBUSY;
+  let result = 0;
+  for (let pfn = head; pfn < head + pages; pfn++) {
+    if (frames.refcount[pfn] === 0) continue;
+    const error = migrateFolio(memory, pfn, gfp);
+    if (result === 0) result = error;
+  }
+  return result;
+}
+
+function migrateWhole(memory: Memory, head: number, gfp: GfpFlags, to: number): number {
+  const { frames } = memory;
+  if (!isMovable(frames.flags[head]) || (frames.flags[head] & (PG_writeback | PG_locked)) !== 0) {
+    if (to !== 0) frames.put(to, 1);
+    return -EBUSY;
+  }
   const pool = (frames.flags[head] & PG_hugetlb) !== 0 ? memory.hugetlb.get(frames.order[head]) : undefined;
-  if (pool?.isGigantic === true) return -EBUSY;
+  if (pool?.isGigantic === true) return -EBUSY; // Left out; compaction, which brings `to`, has none of these.
   const target = to !== 0 ? to : (pool?.takeForMigration(gfp) ?? memory.allocFolio(frames.order[head], gfp));
   if (target < 0) return -ENOMEM;
   for (let tries = 0; tries < TRIES; tries++) {
@@ -100,6 +150,11 @@ export function migrateFolio(memory: Memory, head: number, gfp: GfpFlags, to = 0
   }
   frames.put(target, 1);
   return -EAGAIN;
+}
+
+/** Pages of users: on a list of reclaim or of a hugetlb pool, and not hidden from the kernel (`secretmem_migrate_folio`). */
+function isMovable(flags: number): boolean {
+  return (flags & (PG_lru | PG_hugetlb)) !== 0 && (flags & PG_secretmem) === 0;
 }
 
 /** `migrate_folio_unmap` and `migrate_folio_move`. The mover's own reference on `head` is left when it succeeds. */
@@ -140,7 +195,10 @@ function tryToMigrate(memory: Memory, head: number): Moved[] {
     const { mm, region, index, pfn } = at;
     const isHuge = index < 0;
     const pte = mm.pageTable.flagsAt(region, isHuge ? 0 : index);
+    if ((pte & PTE_PRESENT) === 0) return true;
     const exclusive = (frames.flags[head] & PG_anon) !== 0 && (frames.flags[pfn] & PG_anonExclusive) !== 0;
+    const isDirty = (pte & PTE_DIRTY) !== 0 && (frames.flags[head] & PG_hugetlb) === 0;
+    if (!isHuge && isDirty) folioMarkDirty(memory, head); // Before the question, and for a huge mapping after it.
     if (exclusive && !folioTryShareAnonRmap(memory, pfn)) return false; // The entry stays as it is.
     const entry = PTE_MIGRATION | (pte & KEPT_BITS) | (exclusive ? PTE_SWP_EXCLUSIVE : 0);
     if (isHuge) {
@@ -150,6 +208,7 @@ function tryToMigrate(memory: Memory, head: number): Moved[] {
       mm.pageTable.set(mm.pageTable.tableOf(region), index, pfn, entry);
       folioRemoveRmapPte(memory, pfn, at.vma);
     }
+    if (isHuge && isDirty) folioMarkDirty(memory, head);
     frames.put(head, 1);
     moved.push({ ...at, pte, exclusive });
     return true;
@@ -167,6 +226,7 @@ function moveMapping(memory: Memory, head: number, target: number): void {
   frames.index[target] = frames.index[head];
   for (let i = 0; i < pages; i++) bytes.copy(target + i, 0, head + i, 0, PAGE_SIZE);
   const held = expectedReferences(memory, head);
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.migrated, target, head, 0);
   memory.owner(frames.mapping[head])?.moved?.(head, target);
   if ((flags & PG_swapcache) !== 0) memory.swap.moved(head, target);
   if (held > 0) {
@@ -196,13 +256,22 @@ function removeMigrationPte(memory: Memory, place: Moved, from: number, to: numb
 }
 
 /**
- * What `pin*` with FOLL_LONGTERM has to do before it may keep `n` pages: moves those that may not stay (section 12.2).
- * `heads` are the folios that may not, already unpinned by the caller. 0 when all could be moved, -ENOMEM otherwise (L-01).
+ * What `pin*` with FOLL_LONGTERM has to do before it may keep its pages: moves the folios that may not stay (section 12.2),
+ * already unpinned by the caller. Waits for those of files that are being written. 0 when all could be moved, -ENOMEM
+ * otherwise (L-01). Task context. `migrate_longterm_unpinnable_folios`.
  */
-export function migrateLongtermUnpinnable(memory: Memory, heads: readonly number[]): number {
+export function migrateLongtermUnpinnable(memory: Memory, heads: readonly number[]): MaySleep {
+  return eagerly(memory.world, 'moving pages for a long-term pin', moveAll(memory, heads));
+}
+
+function* moveAll(memory: Memory, heads: readonly number[]) {
   for (const head of heads) {
+    const mapping = folioMapping(memory, head);
+    if (mapping !== null && (memory.frames.flags[head] & PG_writeback) !== 0) {
+      yield* settled(folioWaitWriteback(mapping, head));
+      return 0; // Anything may have happened to the others: the caller looks again.
+    }
     if (migrateFolio(memory, head, Gfp.kernel) !== 0) return -ENOMEM;
-    memory.vmstat.pgmigrateSuccess += 1 << memory.frames.order[head];
   }
   return 0;
 }
@@ -216,7 +285,9 @@ export function evacuate(memory: Memory, start: number, end: number): number {
   const { frames } = memory;
   const zone = memory.zoneOf(start);
   const buddy = zone?.buddy ?? null;
-  if (zone === null || buddy === null || end > zone.end) return -EINVAL;
+  if (zone === null || buddy === null || end > zone.end || end <= start) return -EINVAL;
+  const mayHaveOthers = !zone.cma && zone.type !== ZoneType.movable;
+  if (mayHaveOthers && hasUnmovable(memory, start, Math.min(end, buddy.untouched))) return -EBUSY;
   buddy.isolate(start, end);
   for (let pfn = start; pfn < end;) {
     if (buddy.isIsolated(pfn)) {
@@ -235,11 +306,24 @@ export function evacuate(memory: Memory, start: number, end: number): number {
   return 0;
 }
 
+/** Whether a page of the kernel or of a device lies in [start, end): then nothing is moved at all. `has_unmovable_pages`. */
+function hasUnmovable(memory: Memory, start: number, end: number): boolean {
+  const { frames } = memory;
+  for (let pfn = start; pfn < end;) {
+    const head = frames.headOf(pfn);
+    const isFreeBlock = (frames.flags[pfn] & PG_buddy) !== 0;
+    const isUsed = !isFreeBlock && ((frames.flags[head] & PG_reserved) !== 0 || frames.refcount[head] !== 0);
+    if (isUsed && !isMovable(frames.flags[head])) return true;
+    pfn = head + (1 << frames.order[head]);
+  }
+  return false;
+}
+
 /** Moves a folio away. A page of a hugetlb pool is then free, or was before, and is exchanged for another. */
 function vacate(memory: Memory, head: number): boolean {
   const { frames } = memory;
   const pool = (frames.flags[head] & PG_hugetlb) === 0 ? undefined : memory.hugetlb.get(frames.order[head]);
-  if (pool?.isFree(head) !== true && migrateFolio(memory, head, Gfp.kernel) !== 0) return false;
+  if (pool?.isFree(head) !== true && migrateFolio(memory, head, Gfp.movable) !== 0) return false;
   return pool === undefined || !pool.isFree(head) || pool.dissolveFree(head);
 }
 

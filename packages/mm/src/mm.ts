@@ -77,12 +77,14 @@ export class Mm {
    */
   mmap(length: number, prot: number, flags: number, address = 0, backing?: VmaBacking, pageOffset = 0): MaySleep {
     this.memory.world.contexts.mightSleep('mmap');
+    this.memory.ledger.coherence?.begin('mmap with MAP_FIXED');
     return doMmap(this, length, prot, flags, address, backing, pageOffset);
   }
 
   /** Unmaps a range, pinned pages included: they live on until they are unpinned. 0 or -EINVAL. */
   munmap(address: number, length: number): MaySleep {
     this.memory.world.contexts.mightSleep('munmap');
+    this.memory.ledger.coherence?.begin('munmap');
     const range = rangeOf(address, length);
     if (range < 0 || range === 0 || !this.vmas.maySplit(address, address + range)) return -EINVAL;
     unmapRange(this, address, address + range);
@@ -110,6 +112,7 @@ export class Mm {
    */
   mremap(address: number, length: number, newAddress: number, options: { dontUnmap?: boolean } = {}): MaySleep {
     this.memory.world.contexts.mightSleep('mremap');
+    this.memory.ledger.coherence?.begin('mremap');
     const range = rangeOf(address, length);
     if (range <= 0 || rangeOf(newAddress, length) < 0) return -EINVAL;
     if (newAddress < address + range && address < newAddress + range) return -EINVAL;
@@ -119,6 +122,7 @@ export class Mm {
   /** madvise(2); `advice` is one of `MADV_*`. 0 or -errno, see `doMadvise`. */
   madvise(address: number, length: number, advice: number): MaySleep {
     this.memory.world.contexts.mightSleep('madvise');
+    this.memory.ledger.coherence?.begin('madvise', advice);
     if (!madviseBehaviorValid(advice)) return -EINVAL;
     const range = rangeOf(address, length);
     return range <= 0 ? range : doMadvise(this, address, address + range, advice);
@@ -183,6 +187,7 @@ export class Mm {
   /** The process ends: everything is unmapped. Pages that are pinned live on until they are unpinned. */
   exit(): MaySleep {
     this.memory.world.contexts.mightSleep('exit');
+    this.memory.ledger.coherence?.begin('exit');
     this.tearDown();
     return 0;
   }

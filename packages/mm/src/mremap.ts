@@ -99,7 +99,10 @@ function moveVma(mm: Mm, vma: Vma, start: number, end: number, target: number, d
 
 /** The old area stays: unlocked, all of it, though `locked_vm` goes on counting its pages. `dontunmap_complete`. */
 function dontUnmapComplete(mm: Mm, vma: Vma, start: number, end: number): void {
-  if ((vma.flags & VM_LOCKED) !== 0) mm.lockedVmStray += (vma.end - vma.start) / PAGE_SIZE;
+  if ((vma.flags & VM_LOCKED) !== 0) {
+    mm.lockedVmStray += (vma.end - vma.start) / PAGE_SIZE;
+    mm.memory.hasStrayMlock = true;
+  }
   vma.flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
   if (start === vma.start && end === vma.end) unlinkAnonVmas(vma);
 }
@@ -129,6 +132,7 @@ function movePageTables(mm: Mm, vma: Vma, start: number, end: number, target: nu
 /** Moves the entries of [from, to), one region's. What userfaultfd protected does not follow the move. `move_ptes`. */
 function movePtes(mm: Mm, vma: Vma, region: number, from: number, to: number, target: number): void {
   const { pageTable } = mm;
+  const { coherence } = mm.memory.ledger;
   const table = pageTable.tableOf(region);
   pageTable.ensureTable(regionOf(target));
   const clear = (vma.flags & VM_UFFD_WP) !== 0 ? PTE_UFFD_WP : 0;
@@ -138,6 +142,7 @@ function movePtes(mm: Mm, vma: Vma, region: number, from: number, to: number, ta
     if (pte === 0) continue;
     const pfn = pageTable.frameAt(region, index);
     pageTable.clear(table, index);
+    if (coherence !== null && (pte & PTE_PRESENT) !== 0) coherence.parted(mm, address, pfn);
     const isPage = (pte & (PTE_PRESENT | PTE_SWAP)) !== 0;
     const moved = (pte & ~clear) | (isPage ? PTE_SOFT_DIRTY : 0);
     if (moved !== 0) pageTable.set(pageTable.ensureTable(regionOf(at)), indexOf(at), pfn, moved);

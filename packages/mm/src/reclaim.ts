@@ -32,6 +32,7 @@ import {
   PG_writeback,
 } from './frames';
 import { folioEvictable, folioPutbackLru } from './lru';
+import { Mechanism } from './mechanism';
 import type { Memory } from './memory';
 import { folioMapping, folioMarkDirty, releaseFolio, removeFolio } from './page-cache';
 import { shmemMoveToSwap } from './shmem-swap';
@@ -60,7 +61,10 @@ function shrinkFolio(memory: Memory, head: number, heads: number[]): MaySleep {
   if ((frames.flags[head] & PG_writeback) !== 0 || !folioEvictable(memory, head)) return keep(memory, head);
   const swapKind = frames.flags[head] & (PG_anon | PG_swapbacked | PG_swapcache);
   if (swapKind === (PG_anon | PG_swapbacked)) {
-    if (profile.reclaimSkipsPinned && memory.gup.folioMaybeDmaPinned(head)) return keep(memory, head);
+    if (profile.reclaimSkipsPinned && memory.gup.folioMaybeDmaPinned(head)) {
+      if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.reclaimKeeps, head, 0, 0);
+      return keep(memory, head);
+    }
     if (!addToSwap(memory, head, heads)) return keep(memory, head);
   }
   if (frames.folioMapcount(head) !== 0) {

@@ -7,7 +7,6 @@ const FIRST_CAPACITY = 1024;
 export class RecordChains<Batch> {
   private readonly heads: Int32Array;
   private nextOf = new Int32Array(FIRST_CAPACITY);
-  private frameOfRecord = new Int32Array(FIRST_CAPACITY);
   private batchOf = new Int32Array(FIRST_CAPACITY);
   private linkOf = new Int32Array(FIRST_CAPACITY);
   /** Records 1…made have been used; free ones are chained through `nextOf`. */
@@ -36,7 +35,6 @@ export class RecordChains<Batch> {
       if (record === this.nextOf.length) this.grow();
     }
     this.nextOf[record] = this.heads[frame];
-    this.frameOfRecord[record] = frame;
     this.batchOf[record] = batchId;
     this.linkOf[record] = link;
     this.heads[frame] = record;
@@ -81,26 +79,26 @@ export class RecordChains<Batch> {
     }
     this.nextOf[record] = this.freeRecord;
     this.freeRecord = record;
-    this.frameOfRecord[record] = 0;
   }
 
   /** Forgets the batch of a record that was removed last. */
   removeBatch(record: number): void {
-    const id = this.batchOf[record];
+    this.removeBatchWith(this.batchOf[record]);
+  }
+
+  /** Forgets a batch that no record points to any more. */
+  removeBatchWith(id: number): void {
     this.batches[id] = null;
     this.freeBatches.push(id);
   }
 
-  /** All live records, in the order of their slots. */
-  forEach(visit: (frame: number, batch: Batch) => undefined): void {
-    for (let record = 1; record <= this.made; record++) {
-      if (this.frameOfRecord[record] !== 0) visit(this.frameOfRecord[record], this.batch(record));
-    }
+  /** All batches that are not forgotten, in the order of their ids. */
+  liveBatches(): Batch[] {
+    return this.batches.filter((batch) => batch !== null);
   }
 
   private grow(): void {
     this.nextOf = widened(this.nextOf);
-    this.frameOfRecord = widened(this.frameOfRecord);
     this.batchOf = widened(this.batchOf);
     this.linkOf = widened(this.linkOf);
   }

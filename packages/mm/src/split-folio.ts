@@ -25,6 +25,7 @@ import {
   PG_writeback,
 } from './frames';
 import { splitHugePmd } from './huge-memory';
+import { Mechanism } from './mechanism';
 import type { Memory } from './memory';
 import { mlockVmaFolio, munlockVmaFolio } from './mlock-folio';
 import type { Mm } from './mm';
@@ -69,6 +70,7 @@ export function splitFolio(memory: Memory, head: number, callerReferences = 0): 
     return error;
   }
   const places = placesOf(memory, head);
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.splitFolio, head, 0, 0);
   for (const place of places) unmapPlace(memory, head, place);
   const pages = breakUp(memory, head, callerReferences);
   for (const place of places) remap(memory, place);
@@ -164,7 +166,7 @@ export function deferredSplitScan(memory: Memory): number {
 }
 
 /** `folio_test_partially_mapped`; the kernel marks such folios when they become so. */
-function isPartiallyMapped(memory: Memory, head: number): boolean {
+export function isPartiallyMapped(memory: Memory, head: number): boolean {
   const { frames } = memory;
   if ((frames.flags[head] & (PG_anon | PG_hugetlb)) !== PG_anon || frames.entireMapcount[head] !== 0) return false;
   for (let pfn = head; pfn < head + (1 << frames.order[head]); pfn++) if (frames.mapcount[pfn] === 0) return true;

@@ -15,6 +15,7 @@ import { eagerly, settled } from './eager-task';
 import { FAULT_WRITE, VM_FAULT_SIGBUS, gfpOf } from './fault-flags';
 import { PG_anon, PG_anonExclusive, PG_ksm, PG_mlocked, PG_swapcache, PG_uptodate } from './frames';
 import { folioAddLruVma } from './lru';
+import { Mechanism, placeOf } from './mechanism';
 import type { Memory } from './memory';
 import { mlockVmaFolio } from './mlock-folio';
 import type { Mm } from './mm';
@@ -80,6 +81,7 @@ function mapSwappedPage(mm: Mm, vma: Vma, address: number, flags: number, found:
   }
   const inCache = (frames.flags[found] & PG_swapcache) !== 0;
   if (inCache && needsCopyOfMerged(memory, found, vma, address)) return mapCopy(mm, vma, address, flags, found);
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.swapIn, found, 0, placeOf(mm, region, index));
   const run = inCache ? runOfFolio(mm, vma, address, found) : ONE_PAGE;
   const first = index - run.before;
   for (let i = 0; i < run.pages; i++) swapFree(memory, slot - run.before + i);

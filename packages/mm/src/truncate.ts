@@ -9,6 +9,7 @@
  */
 import type { AddressSpace } from './address-space';
 import { PG_private } from './frames';
+import { Mechanism } from './mechanism';
 import { cachedIndices, findFolio, folioCancelDirty, removeFolio } from './page-cache';
 import { PAGE_SIZE } from './page-size';
 import { zapVmaRange } from './zap';
@@ -51,6 +52,7 @@ function truncateFolio(mapping: AddressSpace, head: number, index: number): void
   if (memory.frames.folioMapcount(head) !== 0) unmapMappingFolio(mapping, index);
   if ((memory.frames.flags[head] & PG_private) !== 0) mapping.ops.invalidateFolio?.(mapping, head);
   folioCancelDirty(memory, head);
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.truncated, head, 0, 0);
   removeFolio(mapping, head);
 }
 
@@ -68,6 +70,7 @@ export function truncatePartialFolio(mapping: AddressSpace, index: number, from:
  */
 export function truncatePagecache(mapping: AddressSpace, size: number): void {
   const hole = Math.ceil(size / PAGE_SIZE);
+  mapping.memory.ledger.coherence?.begin('truncation');
   unmapMappingRange(mapping, hole, Infinity, true);
   truncateFolios(mapping, hole, Infinity);
   if (size % PAGE_SIZE !== 0) truncatePartialFolio(mapping, hole - 1, size % PAGE_SIZE, PAGE_SIZE);
@@ -82,6 +85,7 @@ export function truncatePagecacheRange(mapping: AddressSpace, start: number, end
   const first = Math.ceil(start / PAGE_SIZE);
   const last = Math.floor(end / PAGE_SIZE);
   if (last > first) {
+    mapping.memory.ledger.coherence?.begin('a punched hole');
     unmapMappingRange(mapping, first, last, false);
     truncateFolios(mapping, first, last);
   }

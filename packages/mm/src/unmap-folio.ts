@@ -11,6 +11,7 @@
  */
 import { PG_anon, PG_anonExclusive, PG_dirty, PG_swapbacked } from './frames';
 import { splitHugePmd } from './huge-memory';
+import { Mechanism, placeOf } from './mechanism';
 import type { Memory } from './memory';
 import { mlockVmaFolio, munlockVmaFolio } from './mlock-folio';
 import { folioMarkDirty } from './page-cache';
@@ -88,6 +89,7 @@ function tryToUnmapOne(memory: Memory, head: number, at: MappedAt): boolean {
     pageTable.set(table, index, pfn, pte);
     return false;
   }
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.swapOut, pfn, 0, placeOf(mm, region, index));
   const kept = pte & (PTE_SOFT_DIRTY | PTE_UFFD_WP);
   pageTable.set(table, index, slot, PTE_SWAP | kept | (exclusive ? PTE_SWP_EXCLUSIVE : 0));
   dropMapping(memory, head, at);
@@ -123,6 +125,7 @@ function discardLazyfree(memory: Memory, head: number, at: MappedAt): boolean {
     if (isDirty) frames.flags[head] |= PG_swapbacked;
     return false;
   }
+  if (memory.mechanisms.on) memory.mechanisms.emit(Mechanism.discarded, pfn, 0, placeOf(mm, region, index));
   for (let i = 0; i < n; i++) dropMapping(memory, head, { ...at, pfn: pfn + i });
   return true;
 }

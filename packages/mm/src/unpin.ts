@@ -10,11 +10,13 @@ import { ENOMEM, PincushionError, callSite } from '@pincushion/sim';
 import type { ContextStack, MaySleep, Tracepoint } from '@pincushion/sim';
 import { PG_dirty } from './frames';
 import type { FrameTable } from './frames';
+import { FOLL_WRITE } from './gup-flags';
 import type { Ledger } from './ledger';
 import type { Memory } from './memory';
 import { folioMarkDirty } from './page-cache';
 import type { PinnedRanges } from './pinned-ranges';
 import type { PinScheme } from './pin-scheme';
+import { NOBODY } from './release-check';
 import { FRAME_MASK, PIN_TAG, newPinnedPages } from './user-page';
 import type { GottenPages, PinnedPages } from './user-page';
 import type { Vmstat } from './vmstat';
@@ -45,6 +47,7 @@ export class UserPageReleaser {
     this.scheme = memory.scheme;
     this.ledger = memory.ledger;
     this.vmstat = memory.vmstat;
+    this.ledger.notAHandle(this.singlePin);
     this.unpinTrace = memory.world.trace.point('gup:unpin', ['frame', 'pages', 'owner', 'flags']);
   }
 
@@ -87,7 +90,10 @@ export class UserPageReleaser {
    */
   unpinUserPagesDirtyLock(pages: PinnedPages, from: number, n: number, makeDirty: boolean): MaySleep {
     this.contexts.mightSleep('unpinUserPagesDirtyLock');
-    if (makeDirty) for (let i = from; i < from + n; i++) this.markDirty(pages[i]);
+    if (makeDirty) {
+      for (let i = from; i < from + n; i++) this.markDirty(pages[i]);
+      this.ledger.dirtied(pages, from, n);
+    }
     this.unpinUserPages(pages, from, n);
     return 0;
   }
@@ -121,7 +127,7 @@ export class UserPageReleaser {
    */
   unpinUserPageRanges(ranges: PinnedRanges): void {
     const { ledger, unpinTrace } = this;
-    ledger.unpinned(ledger.mode === 'full' ? ranges.toPages() : this.singlePin, 0, ranges.pages);
+    ledger.unpinned(ledger.mode === 'full' ? ranges.toPages() : this.singlePin, 0, ranges.pages, ranges);
     for (let i = 0; i < ranges.count; i++) {
       if (unpinTrace.on) unpinTrace.emit(ranges.firstOf(i) & MASK, ranges.pagesOf(i), 0, 0);
       this.unpinRange(ranges.firstOf(i) & MASK, ranges.pagesOf(i));
@@ -132,7 +138,10 @@ export class UserPageReleaser {
   /** As `unpinUserPageRanges`, and marks the folios dirty first when `makeDirty` (U-02). Task context. Returns 0. */
   unpinUserPageRangesDirtyLock(ranges: PinnedRanges, makeDirty: boolean): MaySleep {
     this.contexts.mightSleep('unpinUserPageRangesDirtyLock');
-    if (makeDirty) for (let i = 0; i < ranges.count; i++) this.markRangeDirty(ranges.firstOf(i), ranges.pagesOf(i));
+    if (makeDirty) {
+      for (let i = 0; i < ranges.count; i++) this.markRangeDirty(ranges.firstOf(i), ranges.pagesOf(i));
+      if (this.ledger.mode === 'full') this.ledger.dirtied(ranges.toPages(), 0, ranges.pages);
+    }
     this.unpinUserPageRanges(ranges);
     return 0;
   }
@@ -153,7 +162,7 @@ export class UserPageReleaser {
         : this.scheme.acquire(this.singlePin, 0, 1) === 1;
     if (!taken) return -ENOMEM;
     this.singlePin[0] = entry;
-    this.ledger.pinned(this.singlePin, 0, 1, owner, 0);
+    this.ledger.pinned(Int32Array.of(entry), 0, 1, owner, FOLL_WRITE, null, 0, this.singlePin);
     return 0;
   }
 
@@ -176,6 +185,7 @@ export class UserPageReleaser {
   setPageDirtyLock(entry: number): MaySleep {
     this.contexts.mightSleep('setPageDirtyLock');
     this.markDirty(entry);
+    this.ledger.dirtied(Int32Array.of(entry), 0, 1);
     return 0;
   }
 
@@ -269,6 +279,7 @@ export class UserPageReleaser {
 
   private throwWrongPartner(entry: number, release: 'unpinUserPages' | 'putPages'): never {
     const isPin = (entry & TAG) !== 0;
+    this.ledger.releasing(NOBODY); // Nothing is released after all.
     const sites = this.ledger.sitesOf(entry).map((site) => `; ${site.what} at ${site.site}`);
     throw new PincushionError(
       'PIN_WRONG_RELEASE',

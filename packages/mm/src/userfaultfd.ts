@@ -9,6 +9,7 @@
  * mm/memory.c `do_wp_page` (6.18).
  */
 import { EINVAL, ENOENT, EPERM } from '@pincushion/sim';
+import { Mechanism, placeOf } from './mechanism';
 import { changeProtection } from './mprotect';
 import type { Mm } from './mm';
 import { CP_TRY_CHANGE_WRITABLE, CP_UFFD_WP, CP_UFFD_WP_RESOLVE, wantsManualWriteUpgrade } from './page-protection';
@@ -65,5 +66,8 @@ function uffdWpRange(mm: Mm, vma: Vma, start: number, end: number, protect: bool
 export function uffdWpFault(mm: Mm, _vma: Vma, region: number, index: number): void {
   const { pageTable } = mm;
   const pte = pageTable.flagsAt(region, index);
-  pageTable.set(pageTable.tableOf(region), index, pageTable.frameAt(region, index), pte & ~PTE_UFFD_WP);
+  const { mechanisms } = mm.memory;
+  const pfn = pageTable.frameAt(region, index);
+  if (mechanisms.on) mechanisms.emit(Mechanism.uffdResolved, pfn, 0, placeOf(mm, region, index));
+  pageTable.set(pageTable.tableOf(region), index, pfn, pte & ~PTE_UFFD_WP);
 }

@@ -14,7 +14,7 @@ import type { HugetlbFile } from './hugetlb-file';
 import type { HugetlbArea } from './hugetlb-reserve';
 import type { Mm } from './mm';
 import { PAGE_SIZE } from './page-size';
-import { VM_DONTEXPAND, VM_IO, VM_MAYWRITE, VM_MAYBE_GUARD, VM_PFNMAP, VM_SHARED, VM_WRITE } from './vma-flags';
+import { VM_DONTEXPAND, VM_IO, VM_MAYBE_GUARD, VM_MAYWRITE, VM_PFNMAP, VM_SHARED, VM_WRITE } from './vma-flags';
 
 export * from './vma-flags';
 

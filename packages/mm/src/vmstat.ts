@@ -23,6 +23,8 @@ export class Vmstat {
   thpSplitPageFailed = 0;
   /** Pages moved for long-term pins, compaction, offlining or CMA. */
   pgmigrateSuccess = 0;
+  /** Pages that were to be moved and stayed. */
+  pgmigrateFail = 0;
   /** Pages read from swap. */
   pswpin = 0;
   /** Pages written to swap. */

@@ -12,6 +12,7 @@ import type { MaySleep } from '@pincushion/sim';
 import type { AddressSpace } from './address-space';
 import { eagerly, settled } from './eager-task';
 import { PG_readahead, PG_writeback } from './frames';
+import { Mechanism } from './mechanism';
 import { cachedIndices, findFolio, folioClearDirtyForIo, folioWaitBit } from './page-cache';
 
 /** Waits until no write of the folio is on its way. Also what stable pages wait for (W-08). 0. `folio_wait_writeback`. */
@@ -62,6 +63,8 @@ function* writePages(mapping: AddressSpace, start: number, end: number) {
 /** Writes one folio that was made clean for it. The reference keeps it alive if it is truncated meanwhile. */
 function writeFolio(mapping: AddressSpace, head: number, index: number): MaySleep {
   const { frames } = mapping.memory;
+  const { mechanisms } = mapping.memory;
+  if (mechanisms.on) mechanisms.emit(Mechanism.cleaned, head, 0, 0);
   frames.get(head, 1);
   frames.flags[head] |= PG_writeback;
   const written = mapping.ops.writepage?.(mapping, head, index) ?? 0;

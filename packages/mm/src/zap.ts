@@ -14,6 +14,7 @@ import { unmapHugetlbRange } from './hugetlb';
 import { munlockVmaFolio } from './mlock-folio';
 import type { Mm } from './mm';
 import { folioMarkDirty } from './page-cache';
+import { PAGE_SIZE } from './page-size';
 import {
   PMD_HUGE,
   PTE_ACCESSED,
@@ -66,7 +67,7 @@ export function zapVmaRange(mm: Mm, vma: Vma, start: number, end: number, option
     }
     const table = pageTable.tableOf(region);
     if (table > 0) {
-      zapPteRange(mm, vma, table, indexOf(from), indexOf(to - 1) + 1, options);
+      zapPteRange(mm, vma, region, table, indexOf(from), indexOf(to - 1) + 1, options);
       // A table goes when all of it was to be emptied at once, else with its last area (`try_to_free_pte`).
       if (to - from === REGION_BYTES) pageTable.freeTableIfEmpty(region);
     }
@@ -74,9 +75,10 @@ export function zapVmaRange(mm: Mm, vma: Vma, start: number, end: number, option
   }
 }
 
-/** Unmaps entries [from, to) of one table. `zap_pte_range`. */
-function zapPteRange(mm: Mm, vma: Vma, table: number, from: number, to: number, options: number): void {
+/** Unmaps entries [from, to) of one table, that of `region`. `zap_pte_range`. */
+function zapPteRange(mm: Mm, vma: Vma, region: number, table: number, from: number, to: number, options: number): void {
   const { pageTable } = mm;
+  const { coherence } = mm.memory.ledger;
   const ptes = pageTable.flagsOf(table);
   const pfns = pageTable.framesOf(table);
   const base = pageTable.baseOf(table);
@@ -92,6 +94,7 @@ function zapPteRange(mm: Mm, vma: Vma, table: number, from: number, to: number, 
     } else {
       if ((options & ZAP_KEEP_COWS) !== 0 && isAnon(mm, pfn)) continue;
       pageTable.clear(table, i);
+      if (coherence !== null) coherence.parted(mm, region * REGION_BYTES + i * PAGE_SIZE, pfn);
       zapPresentPage(mm, vma, pfn, pte);
     }
     if ((pte & PTE_UFFD_WP) !== 0 && keepsMarkers(vma, options)) pageTable.set(table, i, 0, PTE_UFFD_WP);

@@ -291,6 +291,25 @@ describe('unpinUserPageRanges', () => {
     expect(codes(world)).toEqual([]);
   });
 
+  it('tells the full ledger what was marked dirty, so that another holder need not do it again', () => {
+    for (const makeDirty of [true, false]) {
+      const { mm, gup, owner, memory, frames, world } = setUp({ ledger: 'full' });
+      const address = touched(mm, 1);
+      const frame = frameAt(mm, address);
+      const pages = newPinnedPages(1);
+      const ranges = new PinnedRanges();
+      plain(gup.pinUserPagesFast(mm, address, 1, W, pages, 0, owner));
+      plain(gup.pinUserPageRanges(mm, address, 1, W, ranges, owner));
+      memory.ledger.mapped(7, 0x1000, pages, 0, 1, 0);
+      memory.ledger.deviceAccess(7, frame, true, 0x1000);
+      memory.ledger.unmapped(7, 0x1000, 1);
+      if (makeDirty) plain(gup.unpinUserPageRangesDirtyLock(ranges, true));
+      frames.flags[frame] &= ~PG_dirty; // written back
+      gup.unpinUserPages(pages, 0, 1);
+      expect(codes(world)).toEqual(makeDirty ? [] : ['PIN_RELEASED_CLEAN']); // U-02
+    }
+  });
+
   it('shows in the trace as one event for each range', () => {
     const { mm, gup, owner, world } = setUp();
     const seen: unknown[] = [];
