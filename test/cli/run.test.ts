@@ -174,6 +174,7 @@ describe('pincushion showcase', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/([\d,]+) pins taken, \1 given back/);
     expect(out).toMatch(/DMA_AFTER_UNPIN[^]*pinned +echo-nic\.driver\.ts[^]*unpinned +buggy-echo-nic\.driver\.ts/);
+    expect(out).toMatch(/Linux 5\.4 \(from sources\)[^]*✗[^]*Linux 6\.18 \(recorded\)[^]*✓/);
     expect(out).toMatch(/Where to go next/);
     expect(out).not.toMatch(/\x1b|undefined|NaN|\[object/);
   }, 60_000);

@@ -124,6 +124,11 @@ const NOWHERE = 'nowhere-at-all.yaml';
 /** Words that stand for a file of the reader. */
 const PLACEHOLDER = /^(…|[A-Z]+|my-.*)$/;
 
+/** The words as a shell would hand them over: what stands in single quotes is one. */
+function wordsOf(command: string): readonly string[] {
+  return (command.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^'(.*)'$/, '$1'));
+}
+
 /** What is wrong with the words of a command line, or an empty text. Nothing of it is run that takes a while. */
 async function complaint(words: readonly string[]): Promise<string> {
   const [name, ...rest] = words;
@@ -151,6 +156,10 @@ async function complaint(words: readonly string[]): Promise<string> {
     const { out } = await pincushion(['demo']);
     return rest.every((word) => new RegExp(`^ +${word} `, 'm').test(out)) ? '' : `there is no demo ${rest.join(' ')}`;
   }
+  if (name === 'fuzz') {
+    const { err } = await pincushion([...words, '--programs', '1']);
+    return err;
+  }
   if (name === 'showcase') return rest.length === 0 ? '' : `showcase takes no ${rest.join(' ')}`;
   if (words.includes('show')) {
     const { code, err } = await pincushion(words.filter((word) => !PLACEHOLDER.test(word)));
@@ -169,7 +178,7 @@ describe('the command lines in the documents', () => {
       const [command] = text.replace(/^npx pincushion /, '').split(/ [>|] /);
       // The word that the document shows to be misspelt on purpose.
       if (command.includes('--sede')) continue;
-      const said = await complaint(command.split(/\s+/));
+      const said = await complaint(wordsOf(command));
       if (said !== '') complaints.push(`${where}: ${text}\n  ${said}`);
     }
     expect(complaints.join('\n')).toBe('');

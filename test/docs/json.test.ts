@@ -1,7 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { conformanceReport, readRecording, replayRecording } from '@pincushion/conformance';
+import {
+  ask,
+  askReport,
+  conformanceReport,
+  parseScript,
+  randomReport,
+  readRecording,
+  replayRecording,
+  runRandomPrograms,
+} from '@pincushion/conformance';
+import { processTerminal, runCommandLine } from '@pincushion/cli';
 import { Machine, parseMachine } from '@pincushion/machine';
+import { linux54 } from '@pincushion/mm';
 import { plugin } from '@pincushion/nvme-p2p';
 import { World } from '@pincushion/sim';
 import { TraceExport, WorkloadRun, parseFioJob, reportJsonSchema } from '@pincushion/workloads';
@@ -83,6 +94,40 @@ describe('docs/reference/json.md', () => {
     const rows = documented('pincushion conformance --json');
     const fields = rows.filter((path) => !isRowOfAList(path, rows));
     expect([...fields].sort()).toEqual([...expected].sort());
+  });
+
+  it('has every field of the document of verify --json, and none besides', async () => {
+    let out = '';
+    const words = [
+      'verify',
+      'packages/testing/test/planted/plugin.ts',
+      '--driver',
+      'never-unpins',
+      '--only',
+      'example',
+    ];
+    await runCommandLine([...words, '--json'], { ...processTerminal(), out: (text) => void (out += text) });
+    const rows = documented('pincushion verify --json');
+    // The sites are described where the findings of `run` are.
+    const expected = leavesOf(JSON.parse(out)).map((path) => path.replace(/(sites\[\])\..*/, '$1'));
+    expect([...rows].sort()).toEqual([...new Set(expected)].sort());
+  }, 30_000);
+
+  it('has every field of the document of ask --json, and none besides', () => {
+    const script = parseScript(
+      'file F ext4 1; mmap B fshared F 1; r B 0; pin p B 0 1; vmsplice q B 0 1; pipedrain q; w B 0 1',
+      'test',
+    );
+    const expected = leavesOf(askReport(script, { name: '6.18', basis: 'recorded' }, ask(script)))
+      .map((path) => path.replace(/^(steps\[\]\.(?:a|views|frames|accounts))\..*/, '$1'))
+      .concat('steps[].contradictions[]');
+    expect([...documented('pincushion ask --json')].sort()).toEqual([...new Set(expected)].sort());
+  });
+
+  it('has every field of the document of fuzz --json, and none besides', () => {
+    const how = { seed: 1, programs: 50, operations: 40, profile: linux54 };
+    const expected = leavesOf(randomReport(runRandomPrograms(how), { ...how, kernel: '5.4' }));
+    expect([...documented('pincushion fuzz --json')].sort()).toEqual([...expected].sort());
   });
 
   it('shows JSON that can be read', () => {

@@ -2,18 +2,22 @@
  * The driver of the echo NIC: a character device through which programs register a buffer and move bytes of it.
  * A buffer stays pinned and mapped; giving it back has an order: nothing in flight, then unmapped, then unpinned.
  */
-import type { CharFile, MappedRange, Task, Transfer } from '@pincushion/driver';
-import { CharDevices, DmaMapper, Driver, Gup, Interrupts, Registers, driver } from '@pincushion/driver';
-import { DmaDirection, EBUSY, EINVAL, EIO, ENODEV, ENOTTY, FOLL_LONGTERM, FOLL_WRITE } from '@pincushion/driver';
+import type { CharFile, DeviceTimer, MappedRange, Task, Transfer } from '@pincushion/driver';
+import { CharDevices, DeviceWork, DmaMapper, Driver, Gup, Interrupts, Registers, driver } from '@pincushion/driver';
+import { DmaDirection, EBUSY, EINVAL, EIO, ENODEV, ENOTTY, ETIMEDOUT } from '@pincushion/driver';
+import { FOLL_LONGTERM, FOLL_WRITE } from '@pincushion/driver';
 import { z } from 'zod';
-import { Command, FAILED, Register } from './echo-nic.hardware';
+import { Command, Register } from './echo-nic.hardware';
 import { EchoIoctl } from './echo-nic.library';
 
+/** Longer than any transfer takes: its interrupt was lost, or the hardware hangs. */
+const WATCHDOG_NS = 30_000_000_000;
 const Config = z.strictObject({ node: z.string().default('echo0') });
 
 @driver({ name: 'echo-nic', api: 1, match: [{ vendor: 0x1af4, device: 0x10e1 }], config: Config })
 export class EchoNic extends Driver<typeof Config> {
   private current: Transfer | null = null;
+  private watchdog!: DeviceTimer;
 
   constructor(
     private readonly gup: Gup,
@@ -21,12 +25,18 @@ export class EchoNic extends Driver<typeof Config> {
     private readonly registers: Registers,
     private readonly interrupts: Interrupts,
     private readonly chars: CharDevices,
+    private readonly work: DeviceWork,
   ) {
     super();
   }
 
   override *probe(): Task {
+    const giveUp = (): undefined => {
+      this.stop(-ETIMEDOUT);
+    };
+    this.watchdog = this.own(this.work.timer('watchdog', giveUp));
     const transferDone = (): undefined => {
+      this.watchdog.cancel();
       this.current?.done(this.registers.read32(Register.status));
     };
     this.own(this.interrupts.request(0, 'transfer done', transferDone));
@@ -58,9 +68,10 @@ export class EchoNic extends Driver<typeof Config> {
     this.current = this.track('echo transfer');
     this.registers.write64lohi(Register.buffer, buffer.iova + start);
     this.registers.write32(Register.length, length);
+    this.watchdog.start(WATCHDOG_NS);
     this.registers.write32(Register.doorbell, command);
-    const status = yield* this.current.ended();
-    return status === FAILED ? -EIO : status;
+    const moved = yield* this.current.ended();
+    return moved > length ? -EIO : moved; // FAILED, and whatever a broken device says
   }
 
   *release(file: CharFile): Task<number> {
@@ -72,8 +83,13 @@ export class EchoNic extends Driver<typeof Config> {
   }
 
   override *remove(): Task {
-    this.registers.write32(Register.doorbell, Command.stop);
-    this.current?.done(-ENODEV);
+    this.stop(-ENODEV);
     yield* this.idle();
+  }
+
+  /** The hardware moves nothing any more, and whoever waits for it goes on. */
+  private stop(result: number): undefined {
+    this.registers.write32(Register.doorbell, Command.stop);
+    this.current?.done(result);
   }
 }

@@ -12,7 +12,7 @@ export const Register = { buffer: 0x00, length: 0x08, doorbell: 0x0c, status: 0x
 /** What is written to the doorbell. */
 export const Command = { stop: 0, send: 1, receive: 2 } as const;
 /** In `status` instead of a number of bytes: a DMA access failed. */
-export const FAILED = 0x80000000;
+const FAILED = 0x80000000;
 
 const CHUNK_BYTES = 512;
 const Model = z.strictObject({ nsPerByte: z.int().min(0).default(1) });

@@ -1,7 +1,17 @@
 import type { UserProgram } from '@pincushion/driver';
-import { EFAULT, EINVAL, ENODEV, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '@pincushion/driver';
-import { BuggyEchoNic, EchoNic, EchoNicHardware, EchoSocket } from '@pincushion/example-echo-nic';
-import { testDevice } from '@pincushion/testing';
+import {
+  EFAULT,
+  EINVAL,
+  EIO,
+  ENODEV,
+  ETIMEDOUT,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  PROT_READ,
+  PROT_WRITE,
+} from '@pincushion/driver';
+import { BuggyEchoNic, EchoNic, EchoNicHardware, EchoSocket, plugin } from '@pincushion/example-echo-nic';
+import { testDevice, verifyDriver } from '@pincushion/testing';
 
 const LENGTH = 2 * 4096;
 
@@ -54,6 +64,20 @@ describe('the echo NIC', () => {
     bed.unplug();
     expect(bed.run(sending.join())).toBe(-ENODEV);
     expect(bed.run(socket.receive(0, 1))).toBe(-ENODEV);
+  });
+
+  it('gives a transfer up whose interrupt was lost', () => {
+    using bed = testDevice(EchoNic, { hardware: EchoNicHardware });
+    const { socket } = bed.run(openAndRegister(bed.process));
+    bed.world.faults.arm('irq', { nth: 1, errno: -EIO });
+    expect(bed.run(socket.send(0, 10))).toBe(-ETIMEDOUT);
+    expect(bed.run(socket.send(0, 10))).toBe(10);
+  });
+
+  it('passes the suite that every driver must pass', () => {
+    const { example } = plugin;
+    if (example === undefined) throw new Error('the plugin has no example');
+    expect(verifyDriver(EchoNic, { hardware: EchoNicHardware, example, limit: 20 }).problems).toEqual([]);
   });
 
   it('with a driver that unpins before its DMA stopped is caught, with every call site', () => {

@@ -1,4 +1,5 @@
 /** Parsers for option values; a bad value ends with exit code 2 and says what is allowed. */
+import { kernelProfiles } from '@pincushion/mm';
 import { InvalidArgumentError } from 'commander';
 
 /** A whole number between `least` and `most`, written in digits. */
@@ -10,4 +11,10 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
     }
     return value;
   };
+}
+
+/** The name of a kernel that a machine can behave like. */
+export function kernelName(text: string): string {
+  if (Object.hasOwn(kernelProfiles, text)) return text;
+  throw new InvalidArgumentError(`Expected one of ${Object.keys(kernelProfiles).join(', ')}.`);
 }

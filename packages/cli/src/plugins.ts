@@ -18,7 +18,7 @@ export function loadPlugins(names: Iterable<string>, source: string, folder: str
 }
 
 function loadPlugin(name: string, source: string, folder: string): Plugin {
-  const exported = loadModule(locate(name, source, folder), 'plugin');
+  const exported = loadModule(locatePlugin(name, source, folder), 'plugin');
   const plugin = exported['plugin'] ?? exported['default'];
   if (!isPlugin(plugin)) {
     throw new UsageError('PLUGIN_INVALID', `${source}: "${name}" is a module, but not a plugin`, {
@@ -30,7 +30,8 @@ function loadPlugin(name: string, source: string, folder: string): Plugin {
   return plugin.name === name ? plugin : { ...plugin, name };
 }
 
-function locate(name: string, source: string, folder: string): string {
+/** The file a plugin's name leads to. */
+export function locatePlugin(name: string, source: string, folder: string): string {
   if (name.startsWith('.') || isAbsolute(name)) return resolve(folder, name);
   for (const from of [join(folder, 'machine'), __filename]) {
     try {

@@ -6,13 +6,16 @@
 import { Command, CommanderError } from 'commander';
 import { PincushionError, UsageError } from '@pincushion/sim';
 import { EXAMPLE_JOB } from './clone-examples';
+import { askCommand } from './commands/ask';
 import { benchCommand } from './commands/bench';
 import { conformanceCommand } from './commands/conformance';
 import { demoCommand } from './commands/demo';
 import { explainCommand } from './commands/explain';
+import { fuzzCommand } from './commands/fuzz';
 import { machineCommand } from './commands/machine';
 import { runWorkloadsCommand } from './commands/run';
 import { showcaseCommand } from './commands/showcase';
+import { verifyCommand } from './commands/verify';
 import { ExitCode } from './exit-codes';
 import type { Invocation } from './invocation';
 import type { Terminal } from './terminal';
@@ -22,7 +25,10 @@ const SUBCOMMANDS = [
   runWorkloadsCommand,
   benchCommand,
   machineCommand,
+  askCommand,
   conformanceCommand,
+  fuzzCommand,
+  verifyCommand,
   demoCommand,
   showcaseCommand,
   explainCommand,

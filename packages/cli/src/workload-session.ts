@@ -2,15 +2,19 @@
  * One workload on one freshly booted machine, from the first event to the report, pumped in slices so that the host gets
  * its turn in between: progress, Ctrl-C, output that waits.
  */
+import { nearestName } from '@pincushion/driver';
 import { Machine } from '@pincushion/machine';
 import type { LedgerMode } from '@pincushion/mm';
-import { World } from '@pincushion/sim';
+import type { FaultPlan } from '@pincushion/sim';
+import { PincushionError, UsageError, World } from '@pincushion/sim';
 import type { RunProgress, RunReport, Workload, WorkloadRunOptions } from '@pincushion/workloads';
 import { WorkloadRun } from '@pincushion/workloads';
+
 import { NodeHostFiles } from './host-files';
 import type { Interruption } from './interruption';
 import type { DescribedMachine } from './machine-file';
 import { blameOutsiders } from './outside-failure';
+import { Paranoia } from './paranoia';
 
 /** Events of one slice: a few milliseconds of the host's time. */
 const SLICE_EVENTS = 20_000;
@@ -18,6 +22,10 @@ const SLICE_EVENTS = 20_000;
 export interface SessionOptions {
   readonly seed: number;
   readonly ledger?: LedgerMode;
+  /** What goes wrong, counted from when the machine is up. */
+  readonly faults?: FaultPlan;
+  /** Looks after each slice, and at the end, whether anything in memory contradicts itself. */
+  readonly paranoid?: boolean;
   readonly run: WorkloadRunOptions;
 }
 
@@ -43,18 +51,53 @@ export async function runSession(
     const machine = world.complete(Machine.boot(world, description, boot), 'boot');
     // A disk that has an image behind it may hold anything where this run has not written.
     const unwritten = hostFiles.anyOpened ? 'any' : 'zeros';
+    if (options.faults !== undefined) armFaults(world, options.faults);
     const run = new WorkloadRun(machine, workload, { unwritten, ...options.run });
     listener.booted?.(machine);
+    const paranoia = options.paranoid === true ? new Paranoia(machine) : null;
     run.start();
-    while (run.step(SLICE_EVENTS)) {
+    while (stepUnlessGone(run, machine)) {
+      paranoia?.look();
       listener.progressed?.(run.progress());
       await interruption.turn();
       if (interruption.requested) return run.interrupt();
     }
+    paranoia?.look();
     return run.finish();
   } catch (error) {
     throw blameOutsiders(error);
   } finally {
     hostFiles.closeAll();
   }
+}
+
+/** One slice; false at the end, which is also when the workload needs a disk that the fault plan has pulled out. */
+function stepUnlessGone(run: WorkloadRun, { world, devices }: Machine): boolean {
+  try {
+    return run.step(SLICE_EVENTS);
+  } catch (error) {
+    const gone = devices.find(({ unplugged }) => unplugged);
+    if (gone === undefined || !(error instanceof PincushionError) || error.code !== 'DEVICE_UNKNOWN') throw error;
+    world.findings.report({
+      code: 'IO_FAILED',
+      summary: `the workload ended early: ${gone.path} was pulled out, and with it its disk`,
+      device: gone.path,
+      sites: [],
+      details: [],
+    });
+    return false;
+  }
+}
+
+function armFaults(world: World, plan: FaultPlan): void {
+  world.faults.armPlan(plan);
+  const [missing] = world.faults.missingDevices() as readonly (string | undefined)[];
+  if (missing === undefined) return;
+  const names = world.faults.deviceNames();
+  const nearest = nearestName(missing, names);
+  throw new UsageError('FAULT_PLAN_INVALID', `the fault plan wants a device gone that is not there: ${missing}`, {
+    expected: names.length === 0 ? 'a device; this machine has none' : `one of ${names.join(', ')}`,
+    actual: missing,
+    ...(nearest === null ? {} : { hint: nearest }),
+  });
 }

@@ -77,5 +77,6 @@ describe('the command', () => {
     const { out } = await pincushion(['demo']);
     expect(out).toMatch(/recorded-work/);
     expect(out).toMatch(/caught-red-handed/);
+    expect(out).toMatch(/fork-corrupts-rdma/);
   });
 });

@@ -8,19 +8,55 @@
 import { nearestName, parseConfig } from '@pincushion/driver';
 import { kernelProfiles, linux618 } from '@pincushion/mm';
 import { schemes } from '@pincushion/schemes';
-import { UsageError } from '@pincushion/sim';
+import { UsageError, formatBytes } from '@pincushion/sim';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Duration, Size } from './sizes';
 
 const MIB = 1024 * 1024;
+const TIB = MIB * MIB;
+/** What is left for everything else when main memory is divided: two blocks of the page allocator. */
+const REST_BYTES = 8 * MIB;
+/** More pages of 2 MiB than 4 TiB have. */
+const MAX_POOL_PAGES = 1 << 21;
+
+const Pool = z.int().min(0).max(MAX_POOL_PAGES).default(0);
+const LargeFolios = z.enum(['never', 'madvise', 'always']);
+const Mthp = LargeFolios.default('never');
 
 const MemoryDescription = z.strictObject({
   ram: Size.refine((bytes) => bytes >= 8 * MIB, 'at least 8MiB')
     .prefault('4GiB')
     .describe('Main memory.'),
   pmem: Size.prefault(0).describe('Persistent memory in ZONE_DEVICE, after the main memory.'),
-  movable: Size.prefault(0).describe('How much of the main memory is ZONE_MOVABLE; long-term pins of it are refused.'),
+  movable: Size.prefault(0).describe(
+    'How much of the main memory is ZONE_MOVABLE; a long-term pin moves its pages out first, on kernels since 5.13.',
+  ),
+  cma: Size.prefault(0).describe(
+    'How much of the main memory is set apart for contiguous allocations; movable pages use it meanwhile.',
+  ),
+  swap: Size.refine((bytes) => bytes <= TIB, 'at most 1TiB')
+    .prefault(0)
+    .describe('Swap, kept in memory of the host, outside of the main memory.'),
+  hugetlb: z
+    .strictObject({ '2MiB': Pool, '1GiB': Pool })
+    .prefault({})
+    .describe('Huge pages set apart at boot, by their size, for MAP_HUGETLB and MFD_HUGETLB.'),
+  thp: LargeFolios.default('madvise').describe(
+    'Who gets transparent huge pages of 2 MiB at a fault: areas that ask, or all.',
+  ),
+  mthp: z
+    .strictObject({
+      '16KiB': Mthp,
+      '32KiB': Mthp,
+      '64KiB': Mthp,
+      '128KiB': Mthp,
+      '256KiB': Mthp,
+      '512KiB': Mthp,
+      '1MiB': Mthp,
+    })
+    .prefault({})
+    .describe('The same for smaller large folios, each size for itself.'),
 });
 
 const IommuDescription = z.strictObject({
@@ -72,10 +108,11 @@ export function defineMachine(description: MachineInput): MachineInput {
 
 /**
  * Checks a description. `source` is the file it came from, for the message.
- * Throws `UsageError`: MACHINE_INVALID with path, value, what is allowed and the nearest name; DEVICE_DUPLICATE.
+ * Throws `UsageError`: MACHINE_INVALID with path, value, what is allowed and the nearest name or size; DEVICE_DUPLICATE.
  */
 export function parseMachine(input: unknown, source: string): MachineDescription {
   const description = parseConfig(MachineDescription, input, { code: 'MACHINE_INVALID', where: source });
+  checkMemory(description.memory, source);
   const places = new Map<string, number>();
   description.devices.forEach(({ name }, index) => {
     const first = places.get(name);
@@ -88,6 +125,34 @@ export function parseMachine(input: unknown, source: string): MachineDescription
     places.set(name, index);
   });
   return description;
+}
+
+/** Whether the main memory has room for its parts. Pools of huge pages find out at boot, where they are laid out. */
+function checkMemory({ ram, movable, cma, hugetlb }: MachineDescription['memory'], source: string): void {
+  const pages = { '2MiB': 2 * MIB, '1GiB': 1024 * MIB } as const;
+  const parts: readonly (readonly [string, number, number])[] = [
+    ['movable', movable, 1],
+    ['cma', cma, 1],
+    ['hugetlb.1GiB', hugetlb['1GiB'] * pages['1GiB'], pages['1GiB']],
+    ['hugetlb.2MiB', hugetlb['2MiB'] * pages['2MiB'], pages['2MiB']],
+  ];
+  let left = ram - REST_BYTES;
+  for (const [name, bytes, unit] of parts) {
+    // Pages of 2 MiB may lie in the movable part; those of 1 GiB may not.
+    const room = name === 'hugetlb.2MiB' ? left + movable + cma : left;
+    if (bytes > room) {
+      const most = Math.max(0, Math.floor(room / unit));
+      throw new UsageError(
+        'MACHINE_INVALID',
+        `${source}: memory.${name} is too big for ${formatBytes(ram)} of memory`,
+        {
+          expected: `at most ${unit === 1 ? formatBytes(Math.floor(most / (4 * MIB)) * 4 * MIB) : most}`,
+          actual: unit === 1 ? formatBytes(bytes) : String(bytes / unit),
+        },
+      );
+    }
+    left -= bytes;
+  }
 }
 
 /** A description written as YAML or JSON. Throws `UsageError` MACHINE_INVALID with line and column, or as `parseMachine`. */

@@ -10,5 +10,17 @@ export {
 export type { DeviceDescription, MachineInput } from './description';
 export { Machine } from './machine';
 export type { BootOptions } from './machine';
-export { Process } from './process';
+export { MountTable } from './mount-table';
+export type { MountedFiles } from './mount-table';
+export {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  MFD_HUGETLB,
+  MFD_HUGE_1GB,
+  MFD_HUGE_2MB,
+  O_CREAT,
+  O_EXCL,
+  O_TRUNC,
+  Process,
+} from './process';
 export { Duration, Size } from './sizes';

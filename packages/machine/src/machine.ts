@@ -21,12 +21,13 @@ import {
   hardwareMeta,
 } from '@pincushion/driver';
 import type { LedgerMode, Mm } from '@pincushion/mm';
-import { Memory, kernelProfiles } from '@pincushion/mm';
+import { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, Memory, kernelProfiles } from '@pincushion/mm';
 import { schemes } from '@pincushion/schemes';
 import type { Task, World } from '@pincushion/sim';
-import { UsageError, sleeping } from '@pincushion/sim';
+import { PincushionError, UsageError, sleeping } from '@pincushion/sim';
 import type { DeviceDescription, MachineDescription } from './description';
 import { byName, pinSchemeOf } from './description';
+import { MountTable } from './mount-table';
 import { Process } from './process';
 import { machineTree } from './show';
 
@@ -47,6 +48,8 @@ export class Machine {
   readonly memory: Memory;
   readonly iommu: Iommu;
   readonly nodes = new DeviceNodes();
+  /** Where the files of its processes are: a tmpfs at `/tmp`, and what was mounted. */
+  readonly files: MountTable;
   readonly bus: Bus;
   private readonly controller: InterruptController;
   private readonly processes = new Set<Process>();
@@ -59,16 +62,9 @@ export class Machine {
     readonly name: string,
     options: BootOptions,
   ) {
-    const { memory, cpus, kernel, iommu, ledger } = description;
-    this.memory = new Memory(world, {
-      ramBytes: memory.ram,
-      pmemBytes: memory.pmem,
-      movableBytes: memory.movable,
-      profile: kernelProfiles[kernel],
-      scheme: schemes[pinSchemeOf(description)],
-      ledger: options.ledger ?? ledger,
-      name: name === '' ? 'machine' : name,
-    });
+    const { cpus, iommu } = description;
+    this.memory = makeMemory(world, description, name === '' ? 'machine' : name, options.ledger);
+    this.files = new MountTable(this.memory);
     this.iommu = new Iommu(this.memory, { mode: iommu.mode, flushNs: iommu.flush });
     this.controller = new InterruptController(world, cpus);
     const hostFiles = options.hostFiles ?? new RefusingHostFiles();
@@ -182,6 +178,40 @@ export class Machine {
   tree(): string {
     return machineTree(this);
   }
+}
+
+/** What the description says about memory. Throws `UsageError` MEMORY_INVALID when it does not fit. */
+function makeMemory(world: World, description: MachineDescription, name: string, ledger?: LedgerMode): Memory {
+  const { ram, pmem, movable, cma, swap, hugetlb, thp, mthp } = description.memory;
+  let memory: Memory;
+  try {
+    memory = new Memory(world, {
+      ramBytes: ram,
+      pmemBytes: pmem,
+      movableBytes: movable,
+      cmaBytes: cma,
+      ...(swap === 0 ? {} : { swapBytes: swap }),
+      hugetlb: { [HUGETLB_2M_ORDER]: hugetlb['2MiB'], [HUGETLB_1G_ORDER]: hugetlb['1GiB'] },
+      profile: kernelProfiles[description.kernel],
+      scheme: schemes[pinSchemeOf(description)],
+      ledger: ledger ?? description.ledger,
+      name,
+    });
+  } catch (error) {
+    if (!(error instanceof PincushionError) || error.code !== 'MEMORY_INVALID') throw error;
+    const { expected = 'sizes that fit', actual = 'others' } = error;
+    throw new UsageError('MEMORY_INVALID', `${name}: the memory described, with its huge pages, cannot be laid out`, {
+      expected,
+      actual,
+      cause: error,
+    });
+  }
+  const sizes = [...Object.values(mthp).map((who, i) => [i + 2, who] as const), [HUGETLB_2M_ORDER, thp] as const];
+  const ordersFor = (whom: typeof thp): number =>
+    sizes.reduce((bits, [n, who]) => bits | (who === whom ? 1 << n : 0), 0);
+  memory.thpOrders.always = ordersFor('always');
+  memory.thpOrders.madvise = ordersFor('madvise');
+  return memory;
 }
 
 /** The hardware model a description means: the one it names, or the only one of its plugin. */

@@ -1,24 +1,35 @@
 /**
- * What a file descriptor stands for: an open of a disk, or of a character device.
+ * What a file descriptor stands for: an open of a disk, of a character device, or of a regular file (regular-file.ts).
  *
- * Both outlive the device behind them: once it is gone, each call answers ENODEV and only `close` still works.
+ * After a fork two processes have the same open file; calls work on the memory of the one that makes them. Only what a
+ * driver keeps for an open (`CharFile.mm`, for its ioctls) stays that of the process that opened it.
+ * Disks and devices are outlived: once they are gone, each call answers ENODEV and only `close` still works.
  * A disk is opened as with O_DIRECT: reads and writes pin the caller's pages and go to the device, without a cache.
  * Source followed: `blkdev_direct_IO` (`block/fops.c`), `chrdev_open` (`fs/char_dev.c`).
  */
 import type { DirectIo, Disk } from '@pincushion/block';
-
 import type { CharFile, CharNode } from '@pincushion/driver';
+import type { Mm } from '@pincushion/mm';
 import type { MaySleep, Task } from '@pincushion/sim';
-import { EINVAL, ENODEV, ENOTTY, PincushionError } from '@pincushion/sim';
+import { EINVAL, ENODEV, ENOTTY, EOPNOTSUPP, PincushionError } from '@pincushion/sim';
+
+/** The process that makes a call. */
+export interface Caller {
+  readonly mm: Mm;
+  /** Its direct I/O on a disk. */
+  ioOf(disk: Disk): DirectIo;
+}
 
 /** One open file. All in task context; all answer 0 or more, or -errno. */
 export interface OpenFile {
   readonly path: string;
-  read(address: number, bytes: number, position: number): Task<number>;
-  write(address: number, bytes: number, position: number): Task<number>;
+  read(caller: Caller, address: number, bytes: number, position: number): Task<number>;
+  write(caller: Caller, address: number, bytes: number, position: number): Task<number>;
   sync(): Task<number>;
+  truncate(size: number): Task<number>;
+  punchHole(start: number, length: number): Task<number>;
   ioctl(command: number, arg: unknown): Task<number>;
-  mmap(address: number | undefined, length: number, prot: number, flags: number, pageOffset: number): MaySleep;
+  mmap(caller: Caller, length: number, prot: number, flags: number, pageOffset: number): MaySleep;
   close(): Task<number>;
 }
 
@@ -26,22 +37,31 @@ export class DiskFile implements OpenFile {
   constructor(
     readonly path: string,
     private readonly disk: Disk,
+    /** Of the process that opened it: to flush the cache of the disk needs nobody's memory. */
     private readonly io: DirectIo,
   ) {}
 
-  *read(address: number, bytes: number, position: number): Task<number> {
+  *read(caller: Caller, address: number, bytes: number, position: number): Task<number> {
     if (this.disk.gone) return -ENODEV;
-    return yield* this.io.read(address, bytes, position / 512);
+    return yield* caller.ioOf(this.disk).read(address, bytes, position / 512);
   }
 
-  *write(address: number, bytes: number, position: number): Task<number> {
+  *write(caller: Caller, address: number, bytes: number, position: number): Task<number> {
     if (this.disk.gone) return -ENODEV;
-    return yield* this.io.write(address, bytes, position / 512);
+    return yield* caller.ioOf(this.disk).write(address, bytes, position / 512);
   }
 
   *sync(): Task<number> {
     if (this.disk.gone) return -ENODEV;
     return yield* this.io.sync();
+  }
+
+  *truncate(): Task<number> {
+    return -EINVAL;
+  }
+
+  *punchHole(): Task<number> {
+    return this.disk.gone ? -ENODEV : -EOPNOTSUPP; // Deallocating blocks from a program is not modelled.
   }
 
   *ioctl(): Task<number> {
@@ -76,6 +96,14 @@ export class CharDeviceFile implements OpenFile {
     return this.char.gone ? -ENODEV : -EINVAL;
   }
 
+  *truncate(): Task<number> {
+    return -EINVAL;
+  }
+
+  *punchHole(): Task<number> {
+    return -ENODEV;
+  }
+
   *ioctl(command: number, arg: unknown): Task<number> {
     if (this.char.gone) return -ENODEV;
     try {
@@ -87,11 +115,11 @@ export class CharDeviceFile implements OpenFile {
     }
   }
 
-  mmap(address: number | undefined, length: number, prot: number, flags: number, pageOffset: number): MaySleep {
+  mmap(caller: Caller, length: number, prot: number, flags: number, pageOffset: number): MaySleep {
     const { char, file } = this;
     if (char.gone || char.operations.mmap === undefined) return -ENODEV;
     const backing = char.operations.mmap(file, { length, prot, flags, pageOffset });
-    return typeof backing === 'number' ? backing : file.mm.mmap(length, prot, flags, address, backing, pageOffset);
+    return typeof backing === 'number' ? backing : caller.mm.mmap(length, prot, flags, 0, backing, pageOffset);
   }
 
   *close(): Task<number> {

@@ -1,20 +1,43 @@
 /**
  * A process: an address space, a table of open files, and the system calls of a user program.
  *
- * Calls answer as the kernel's do: 0 or more, or a negative errno. Those that may sleep are tasks. Left out: threads (spawn several tasks on one process), signals, credentials.
- * Source followed: `do_exit` (`kernel/exit.c`) for the order of the end: address space, then files.
+ * Calls answer as the kernel's do: 0 or more, or a negative errno. Those that may sleep are tasks. What they do to memory
+ * is done by mm; here is only who asks. `read` and `write` are loads and stores, not the system calls: files are read and
+ * written at a position (`pread`, `pwrite`).
+ * Left out: threads (spawn several tasks on one process), signals, credentials, access modes of files, their positions.
+ * Source followed: `do_exit` (`kernel/exit.c`) for the order of the end: address space, then files; `copy_process`
+ * (`kernel/fork.c`); `do_sys_open` (`fs/open.c`); `memfd_create` (`mm/memfd.c`).
  */
 import type { Disk } from '@pincushion/block';
 import { DirectIo } from '@pincushion/block';
 import type { CharFile, DeviceNode, UserProgram } from '@pincushion/driver';
-import type { Mm, VmaBacking } from '@pincushion/mm';
+import type { MappableFile, Mm, VmaBacking } from '@pincushion/mm';
+import { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, PAGE_SIZE, newHugetlbFile, newShmemFile } from '@pincushion/mm';
 import type { MaySleep, Task } from '@pincushion/sim';
-import { EBADF, ENOENT, ENODEV, sleeping } from '@pincushion/sim';
+import { EBADF, EEXIST, EINVAL, ENOENT, ENODEV, EOPNOTSUPP, sleeping } from '@pincushion/sim';
 import type { Machine } from './machine';
-import type { OpenFile } from './open-file';
+import type { Caller, OpenFile } from './open-file';
 import { CharDeviceFile, DiskFile } from './open-file';
+import { RegularFile } from './regular-file';
 
-export class Process implements UserProgram {
+/** Flags of `open` that mean something here; access modes may be given and are not looked at. */
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
+export const O_TRUNC = 0o1000;
+const O_ACCMODE = 0o3;
+const O_CLOEXEC = 0o2000000;
+
+/** Flags of `memfdCreate`. */
+export const MFD_HUGETLB = 4;
+export const MFD_HUGE_2MB = 21 << 26;
+export const MFD_HUGE_1GB = 30 << 26;
+const MFD_CLOEXEC = 1;
+
+/** Modes of `fallocate`: a hole is punched with both. */
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
+
+export class Process implements UserProgram, Caller {
   readonly mm: Mm;
   private readonly files: (SharedFile | null)[] = [null, null, null];
   private readonly ios = new Map<Disk, DirectIo>();
@@ -32,7 +55,10 @@ export class Process implements UserProgram {
     this.mm = mm ?? machine.memory.createMm(name);
   }
 
-  /** fork(2): a child with a copy of the address space and the same open files, or -ENOMEM. Task context. */
+  /**
+   * fork(2): a child with a copy of the address space and the same open files. Task context. The child, or -ENOMEM. Its
+   * program is yours to write: spawn a task that uses it.
+   */
   fork(name: string): Process | number {
     const mm = this.mm.fork(name);
     if (typeof mm === 'number') return mm;
@@ -49,13 +75,42 @@ export class Process implements UserProgram {
     return this.mm.mmap(length, prot, flags, address, backing);
   }
 
-  /** Maps an open character device; `offset` in bytes, a multiple of the page. Address or -errno. */
+  /** Maps an open file or character device; `offset` in bytes, a multiple of the page. Address or -errno. */
   mmapFile(fd: number, length: number, prot: number, flags: number, offset = 0): MaySleep {
-    return this.files[fd]?.file.mmap(undefined, length, prot, flags, offset / 4096) ?? -EBADF;
+    if (!Number.isInteger(offset / PAGE_SIZE)) return -EINVAL;
+    return this.files[fd]?.file.mmap(this, length, prot, flags, offset / PAGE_SIZE) ?? -EBADF;
   }
 
   munmap(address: number, length: number): MaySleep {
     return this.mm.munmap(address, length);
+  }
+
+  /** `advice`: one of `MADV_*`. 0 or -errno. */
+  madvise(address: number, length: number, advice: number): MaySleep {
+    return this.mm.madvise(address, length, advice);
+  }
+
+  mprotect(address: number, length: number, prot: number): MaySleep {
+    return this.mm.mprotect(address, length, prot);
+  }
+
+  /** Moves what is mapped, without changing its length, to a place of the caller's choice. The new address or -errno. */
+  mremap(address: number, length: number, newAddress: number, options?: { readonly dontUnmap?: boolean }): MaySleep {
+    return this.mm.mremap(address, length, newAddress, options);
+  }
+
+  /** `flags`: `MS_*`; MS_SYNC unless given. 0 or -errno. */
+  msync(address: number, length: number, flags?: number): MaySleep {
+    return this.mm.msync(address, length, flags);
+  }
+
+  /** `flags`: 0 or MLOCK_ONFAULT. 0 or -errno, such as -ENOMEM above RLIMIT_MEMLOCK (`mm.rlimitMemlock`). */
+  mlock(address: number, length: number, flags?: number): MaySleep {
+    return this.mm.mlock(address, length, flags);
+  }
+
+  munlock(address: number, length: number): MaySleep {
+    return this.mm.munlock(address, length);
   }
 
   /** A load by the program: bytes read, or -EFAULT. */
@@ -68,14 +123,73 @@ export class Process implements UserProgram {
     return this.mm.write(address, from, at, n);
   }
 
-  /** Opens `/dev/<name>`: a file descriptor, -ENOENT, or what the driver's open answers. */
-  open(path: string): Task<number> {
-    return sleeping(this.machine.world, 'open', () => this.openNode(path)[Symbol.iterator]());
+  /**
+   * Opens `/dev/<name>`, a file of `/tmp`, or one of a mounted file system (`machine.files`): a file descriptor, -ENOENT,
+   * or what the driver's open answers. `flags`: O_CREAT, O_EXCL, O_TRUNC and an access mode, for regular files only; others,
+   * such as O_DIRECT and O_APPEND, are -EINVAL.
+   */
+  open(path: string, flags = 0): Task<number> {
+    return sleeping(this.machine.world, 'open', () => this.openPath(path, flags)[Symbol.iterator]());
+  }
+
+  /** creat(2). */
+  creat(path: string): Task<number> {
+    return this.open(path, O_CREAT | O_TRUNC);
+  }
+
+  private *openPath(path: string, flags: number): Task<number> {
+    if (this.ended) return -EBADF;
+    return path.startsWith('/dev/') ? yield* this.openNode(path) : yield* this.openFile(path, flags);
+  }
+
+  private *openFile(path: string, flags: number): Task<number> {
+    if ((flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_ACCMODE | O_CLOEXEC)) !== 0) return -EINVAL;
+    const place = this.machine.files.find(path);
+    if (typeof place === 'number') return place;
+    const { files, name } = place;
+    let file = files.open(name);
+    if (file === -ENOENT && (flags & O_CREAT) !== 0) file = files.create(name);
+    else if (typeof file !== 'number' && (flags & (O_CREAT | O_EXCL)) === (O_CREAT | O_EXCL)) {
+      file.close();
+      return -EEXIST;
+    }
+    if (typeof file === 'number') return file;
+    if ((flags & O_TRUNC) !== 0) {
+      const cut = file.truncate(0);
+      const error = typeof cut === 'number' ? cut : yield* cut;
+      if (error < 0) {
+        file.close();
+        return error;
+      }
+    }
+    return this.install(new RegularFile(path, file));
+  }
+
+  /** unlink(2): the name goes at once, the content with its last user. 0, -ENOENT or -EISDIR. */
+  unlink(path: string): number {
+    const place = this.machine.files.find(path);
+    return typeof place === 'number' ? place : place.files.unlink(place.name);
+  }
+
+  /**
+   * memfd_create(2): a file of size 0 that is memory, or with MFD_HUGETLB and a size (2 MiB unless given) huge pages. A file
+   * descriptor, or -EINVAL for other flags: there are no seals.
+   */
+  memfdCreate(name: string, flags = 0): number {
+    if (this.ended) return -EBADF;
+    const { memory } = this.machine;
+    const size = flags & ~(MFD_CLOEXEC | MFD_HUGETLB);
+    let file: MappableFile | number = -EINVAL;
+    if ((flags & MFD_HUGETLB) === 0) {
+      if (size === 0) file = newShmemFile(memory, `memfd:${name}`, 0);
+    } else if (size === 0 || size === MFD_HUGE_2MB || size === MFD_HUGE_1GB) {
+      file = newHugetlbFile(memory, `memfd:${name}`, 0, size === MFD_HUGE_1GB ? HUGETLB_1G_ORDER : HUGETLB_2M_ORDER);
+    }
+    return typeof file === 'number' ? file : this.install(new RegularFile(`memfd:${name}`, file));
   }
 
   private *openNode(path: string): Task<number> {
-    if (this.ended) return -EBADF;
-    const node = path.startsWith('/dev/') ? this.machine.nodes.get(path.slice(5)) : undefined;
+    const node = this.machine.nodes.get(path.slice(5));
     if (node === undefined) return -ENOENT;
     if (node.kind === 'disk') {
       return node.disk.gone ? -ENODEV : this.install(new DiskFile(path, node.disk, this.ioOf(node.disk)));
@@ -91,8 +205,8 @@ export class Process implements UserProgram {
     return result < 0 ? result : this.install(new CharDeviceFile(path, char, file));
   }
 
-  /** One for all opens of a disk: they differ in nothing. */
-  private ioOf(disk: Disk): DirectIo {
+  /** Direct I/O on a disk with this process's memory. One for all opens of the disk: they differ in nothing. */
+  ioOf(disk: Disk): DirectIo {
     let io = this.ios.get(disk);
     if (io === undefined) this.ios.set(disk, (io = new DirectIo(this.machine.memory, disk, this.mm, this.name)));
     return io;
@@ -110,19 +224,29 @@ export class Process implements UserProgram {
     return this.call(fd, 'ioctl', (file) => file.ioctl(command, arg));
   }
 
-  /** Direct read of `bytes` at `position` of a disk into user memory: bytes, or -errno. */
+  /** Reads `bytes` at `position` of a file, or directly of a disk, into user memory: bytes, or -errno. */
   pread(fd: number, address: number, bytes: number, position: number): Task<number> {
-    return this.call(fd, 'pread', (file) => file.read(address, bytes, position));
+    return this.call(fd, 'pread', (file) => file.read(this, address, bytes, position));
   }
 
-  /** Direct write of user memory to a disk: bytes, or -errno. */
+  /** Writes user memory to a file, or directly to a disk: bytes, or -errno. */
   pwrite(fd: number, address: number, bytes: number, position: number): Task<number> {
-    return this.call(fd, 'pwrite', (file) => file.write(address, bytes, position));
+    return this.call(fd, 'pwrite', (file) => file.write(this, address, bytes, position));
   }
 
-  /** Flushes the write cache of the disk. */
+  /** Writes back what is dirty of a file; flushes the write cache of a disk. */
   fsync(fd: number): Task<number> {
     return this.call(fd, 'fsync', (file) => file.sync());
+  }
+
+  /** Sets the size of a file. Pages behind a new end are taken from whoever maps them, pinned or not. */
+  ftruncate(fd: number, size: number): Task<number> {
+    return this.call(fd, 'ftruncate', (file) => file.truncate(size));
+  }
+
+  /** fallocate(2), of which holes are modelled: FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE; else -EOPNOTSUPP. */
+  fallocate(fd: number, mode: number, offset: number, length: number): Task<number> {
+    return this.call(fd, 'fallocate', (file) => punchHole(file, mode, offset, length));
   }
 
   close(fd: number): Task<number> {
@@ -166,7 +290,12 @@ export class Process implements UserProgram {
   }
 }
 
-/** An open file and how many processes have it. */
+function* punchHole(file: OpenFile, mode: number, offset: number, length: number): Task<number> {
+  if (mode !== (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) return -EOPNOTSUPP;
+  return yield* file.punchHole(offset, length);
+}
+
+/** An open file and how many processes have it (`struct file` and its count). */
 interface SharedFile {
   readonly file: OpenFile;
   users: number;

@@ -17,10 +17,15 @@ export function machineTree(machine: Machine): string {
   grow(lines, '', [
     {
       text: `memory ${formatBytes(memory.ram)}${memory.pmem > 0 ? ` and ${formatBytes(memory.pmem)} pmem` : ''}`,
-      below: zones,
+      below: [
+        ...zones,
+        leaf(`swap ${memory.swap === 0 ? 'none' : formatBytes(memory.swap)}`),
+        leaf(`huge pages ${hugePages(memory)}`),
+        leaf(`transparent huge pages ${transparentHugePages(memory)}`),
+      ],
     },
     leaf(`cpus ${cpus}`),
-    leaf(`kernel ${kernel}${machine.memory.profile.basis === 'recorded' ? '' : ` (${machine.memory.profile.basis})`}`),
+    leaf(`kernel ${kernel} (${machine.memory.profile.basis})`),
     leaf(`pin scheme ${pinSchemeOf(machine.description)}`),
     leaf(`ledger ${machine.memory.ledger.mode}`),
     leaf(`iommu ${iommu.mode}${iommu.mode === 'lazy' ? `, flush ${formatNs(iommu.flush)}` : ''}`),
@@ -30,6 +35,24 @@ export function machineTree(machine: Machine): string {
     },
   ]);
   return lines.join('\n');
+}
+
+type MemoryDescription = Machine['description']['memory'];
+
+/** `64 of 2 MiB, 2 of 1 GiB`, or `none`. */
+function hugePages({ hugetlb }: MemoryDescription): string {
+  const pools = Object.entries(hugetlb).filter(([, pages]) => pages > 0);
+  return pools.length === 0 ? 'none' : pools.map(([size, pages]) => `${pages} of ${spaced(size)}`).join(', ');
+}
+
+/** Who gets which size: `2 MiB madvise, 64 KiB always`, or `never`. */
+function transparentHugePages({ thp, mthp }: MemoryDescription): string {
+  const sizes = [['2MiB', thp] as const, ...Object.entries(mthp)].filter(([, who]) => who !== 'never');
+  return sizes.length === 0 ? 'never' : sizes.map(([size, who]) => `${spaced(size)} ${who}`).join(', ');
+}
+
+function spaced(size: string): string {
+  return size.replace(/(?=[KMG]iB)/, ' ');
 }
 
 function deviceBranch(machine: Machine, device: Device): Branch {

@@ -1,4 +1,4 @@
-import { defineMachine, machineJsonSchema, parseMachine, parseMachineText } from '@pincushion/machine';
+import { defineMachine, machineJsonSchema, parseMachine, parseMachineText, pinSchemeOf } from '@pincushion/machine';
 import { UsageError } from '@pincushion/sim';
 
 function problem(input: unknown): string {
@@ -14,13 +14,36 @@ function problem(input: unknown): string {
 describe('a machine description', () => {
   it('has a default for everything', () => {
     expect(parseMachine({}, 'none')).toEqual({
-      memory: { ram: 4 * 2 ** 30, pmem: 0, movable: 0 },
+      memory: {
+        ram: 4 * 2 ** 30,
+        pmem: 0,
+        movable: 0,
+        cma: 0,
+        swap: 0,
+        hugetlb: { '2MiB': 0, '1GiB': 0 },
+        thp: 'madvise',
+        mthp: {
+          '16KiB': 'never',
+          '32KiB': 'never',
+          '64KiB': 'never',
+          '128KiB': 'never',
+          '256KiB': 'never',
+          '512KiB': 'never',
+          '1MiB': 'never',
+        },
+      },
       cpus: 4,
       kernel: '6.18',
       iommu: { mode: 'strict', flush: 10_000_000 },
       ledger: 'counts',
       devices: [],
     });
+  });
+
+  it('counts pins as its kernel does unless it says otherwise', () => {
+    expect(pinSchemeOf(parseMachine({}, 'x'))).toBe('bias');
+    expect(pinSchemeOf(parseMachine({ kernel: '5.4' }, 'x'))).toBe('get-put');
+    expect(pinSchemeOf(parseMachine({ kernel: '5.4', pinScheme: 'bias' }, 'x'))).toBe('bias');
   });
 
   it('takes sizes and durations with units', () => {
@@ -41,8 +64,8 @@ describe('a machine description', () => {
   });
 
   it('names path, known fields and the nearest one for a wrong field', () => {
-    expect(problem({ memory: { rma: '1GiB' } })).toBe(
-      'MACHINE_INVALID: machine.yaml: memory.rma is not known. Expected one of ram, pmem, movable; got rma. Try ram.',
+    expect(problem({ memory: { movble: '1GiB' } })).toBe(
+      'MACHINE_INVALID: machine.yaml: memory.movble is not known. Expected one of ram, pmem, movable, cma, swap, hugetlb, thp, mthp; got movble. Try movable.',
     );
     expect(problem({ devices: [{ name: 'a', plugin: 'p', cofnig: {} }] })).toContain(
       'machine.yaml: devices[0].cofnig is not known. Expected one of name, plugin, hardware, model, config; got cofnig. Try config.',
@@ -63,6 +86,31 @@ describe('a machine description', () => {
     expect(problem({ iommu: { flush: '-1ms' } })).toContain('iommu.flush is not allowed');
     expect(problem({ devices: [{ name: 'Bad name', plugin: 'p' }] })).toContain('devices[0].name is not allowed');
     expect(problem({ devices: [{ name: 'a' }] })).toContain('devices[0].plugin is missing');
+  });
+
+  it('names the nearest size of huge pages, and who may get transparent ones', () => {
+    expect(problem({ memory: { hugetlb: { '2MB': 4 } } })).toContain(
+      'memory.hugetlb.2MB is not known. Expected one of 2MiB, 1GiB; got 2MB. Try 2MiB.',
+    );
+    expect(problem({ memory: { hugetlb: { '1GiB': -1 } } })).toContain('Expected at least 0; got -1');
+    expect(problem({ memory: { thp: 'allways' } })).toContain(
+      'Expected one of "never", "madvise", "always"; got "allways". Try "always"',
+    );
+    expect(problem({ memory: { swap: '2TiB' } })).toContain('memory.swap is not allowed. Expected at most 1TiB');
+    expect(problem({ memory: { mthp: { '64kB': 'always' } } })).toContain('memory.mthp.64kB is not known');
+  });
+
+  it('says how much of the memory each part can be at most', () => {
+    const memory = { ram: '64MiB' };
+    expect(problem({ memory: { ...memory, movable: '64MiB' } })).toBe(
+      'MACHINE_INVALID: machine.yaml: memory.movable is too big for 64 MiB of memory. Expected at most 56 MiB; got 64 MiB.',
+    );
+    expect(problem({ memory: { ...memory, movable: '40MiB', cma: '20MiB' } })).toContain('at most 16 MiB; got 20 MiB');
+    expect(problem({ memory: { ...memory, hugetlb: { '2MiB': 64 } } })).toContain(
+      'memory.hugetlb.2MiB is too big for 64 MiB of memory. Expected at most 28; got 64',
+    );
+    expect(problem({ memory: { ...memory, hugetlb: { '1GiB': 1 } } })).toContain('at most 0; got 1');
+    expect(parseMachine({ memory: { ...memory, movable: '56MiB' } }, 'x').memory.movable).toBe(56 * 2 ** 20);
   });
 
   it('refuses two devices with one name, and says where they are', () => {

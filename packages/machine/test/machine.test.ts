@@ -1,6 +1,7 @@
 import { Machine, parseMachine } from '@pincushion/machine';
 import { leakCheck } from '@pincushion/testing';
-import { World } from '@pincushion/sim';
+import { HUGETLB_2M_ORDER } from '@pincushion/mm';
+import { UsageError, World } from '@pincushion/sim';
 import type { MachineInput } from '@pincushion/machine';
 import { Driver, PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, driver } from '@pincushion/driver';
 import type { Plugin, RemoveReason, Task } from '@pincushion/driver';
@@ -161,9 +162,12 @@ describe('a machine', () => {
       [
         'machine',
         '├─ memory 64 MiB',
-        '│  └─ DMA32 60 MiB',
+        '│  ├─ DMA32 60 MiB',
+        '│  ├─ swap none',
+        '│  ├─ huge pages none',
+        '│  └─ transparent huge pages 2 MiB madvise',
         '├─ cpus 4',
-        '├─ kernel 6.18',
+        '├─ kernel 6.18 (recorded)',
         '├─ pin scheme bias',
         '├─ ledger full',
         '├─ iommu lazy, flush 10 ms',
@@ -181,6 +185,50 @@ describe('a machine', () => {
     world.complete(machine.device('ram0').remove('driver-unbind'));
     expect(machine.tree()).toContain('└─ no driver (unbound)');
     shutDown(machine);
+  });
+
+  it('has the swap, CMA, and huge pages that its description asks for, and shows them', () => {
+    const memory = { ram: '256MiB', movable: '32MiB', cma: '16MiB', swap: '128MiB', hugetlb: { '2MiB': 8 } };
+    const machine = boot(new World(), {
+      kernel: '6.1',
+      memory: { ...memory, thp: 'always', mthp: { '64KiB': 'madvise' } },
+    });
+    const tree = machine.tree();
+    for (const line of [
+      'CMA 16 MiB',
+      'Movable 32 MiB',
+      'swap 128 MiB',
+      'huge pages 8 of 2 MiB',
+      '6.1 (partly recorded)',
+    ])
+      expect(tree).toContain(line);
+    expect(tree).toContain('transparent huge pages 2 MiB always, 64 KiB madvise');
+    const { memory: m } = machine;
+    expect(m.swap.slots).toBe(32768);
+    expect(m.hugetlb.get(HUGETLB_2M_ORDER)?.pagesTotal).toBe(8);
+    expect([m.thpOrders.always, m.thpOrders.madvise]).toEqual([1 << 9, 1 << 4]);
+    shutDown(machine);
+  });
+
+  it('has no swap, no pool, and huge pages for areas that ask, unless told otherwise', () => {
+    const machine = boot(new World(), {});
+    const { memory } = machine;
+    expect([memory.swap.slots, memory.hugetlb.get(HUGETLB_2M_ORDER)?.pagesTotal]).toEqual([0, 0]);
+    expect([memory.thpOrders.always, memory.thpOrders.madvise]).toEqual([0, 1 << 9]);
+    shutDown(machine);
+  });
+
+  it('says how many huge pages could be had when those described cannot', () => {
+    expect(() => boot(new World(), { memory: { ram: '2GiB', hugetlb: { '1GiB': 1 } } })).not.toThrow();
+    // The first GiB begins with reserved frames, so only one page of that size is whole.
+    let thrown: unknown;
+    try {
+      boot(new World(), { memory: { ram: '3GiB', hugetlb: { '1GiB': 2 }, cma: '512MiB' } });
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(UsageError);
+    expect((thrown as Error).message).toMatch(/MEMORY_INVALID: machine: .*huge pages.*got room for 1/);
   });
 
   it('boots 1 TiB of RAM and 1 TiB of persistent memory', () => {

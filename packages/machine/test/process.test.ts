@@ -165,6 +165,41 @@ describe('a process', () => {
     expect(bed.hardware.content[4095]).toBe(7);
   });
 
+  it('after fork reads a disk that its parent opened into memory of its own', () => {
+    using bed = makeBed();
+    const { process, world } = bed;
+    const address = memory(bed, 4096);
+    world.settle(process.write(address, new Uint8Array(4096).fill(7)));
+    const fd = bed.run(process.open('/dev/ram0n1'));
+    expect(bed.run(process.pwrite(fd, address, 4096, 0))).toBe(4096);
+    world.settle(process.write(address, new Uint8Array(4096).fill(1)));
+    const child = process.fork('child');
+    if (typeof child === 'number') throw new Error('fork failed');
+    expect(bed.run(child.pread(fd, address, 4096, 0))).toBe(4096);
+    const bytes = [child, process].map((reader) => {
+      const first = new Uint8Array(1);
+      world.settle(reader.read(address, first));
+      return first[0];
+    });
+    expect(bytes).toEqual([7, 1]);
+    bed.run(child.exit());
+    expect(bed.run(process.pread(fd, address, 4096, 0))).toBe(4096);
+  });
+
+  it('after fork maps a device that its parent opened into its own address space', () => {
+    using bed = makeBed();
+    const { process, world } = bed;
+    const fd = bed.run(process.open('/dev/ram0-info'));
+    const child = process.fork('child');
+    if (typeof child === 'number') throw new Error('fork failed');
+    const address = world.settle(child.mmapFile(fd, 4096, PROT_READ, MAP_SHARED));
+    const text = new Uint8Array(8);
+    expect(world.settle(child.read(address, text))).toBe(8);
+    expect(new TextDecoder().decode(text)).toBe('ram-disk');
+    expect(process.mm.vmas.lookup(address)).toBeNull();
+    bed.run(child.exit());
+  });
+
   it('spreads over the cpus unless it is told where to run', () => {
     using bed = makeBed({ cpus: 2 });
     const cpus = ['a', 'b', 'c'].map((name) => bed.machine.process(name).cpu);

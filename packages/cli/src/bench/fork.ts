@@ -11,7 +11,7 @@ import { PinnedProgram, done } from './pinned-program';
 import { median } from './report';
 
 const PAGES = 65_536;
-const WARM_UP = 4;
+const WARM_UP = 16;
 
 function forkBenchmark(name: string, what: string, pinned: boolean, times: number): Benchmark {
   return {

@@ -5,7 +5,7 @@
  */
 import type { Benchmark } from './benchmark';
 import { PinnedProgram } from './pinned-program';
-import { settleHeap } from './resident-memory';
+import { settleYoungHeap } from './resident-memory';
 
 const PAGES = 8_388_608;
 const WARM_UP_PAGES = 65_536;
@@ -20,10 +20,10 @@ export const memoryBenchmarks: readonly Benchmark[] = [
       // Code that the compiler makes of the fault path is not to be counted.
       new PinnedProgram({ pages: WARM_UP_PAGES }).touch();
       const program = new PinnedProgram({ pages: effort === 'full' ? PAGES : PAGES / 16 });
-      settleHeap();
+      settleYoungHeap();
       const before = process.memoryUsage().rss;
       program.touch();
-      settleHeap();
+      settleYoungHeap();
       const bytes = (process.memoryUsage().rss - before) / program.pages;
       return [{ name: 'memory.bytesPerPage', unit: 'bytes', value: bytes, atMost: AT_MOST }];
     },

@@ -8,7 +8,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { Machine } from '@pincushion/machine';
 import type { LedgerMode } from '@pincushion/mm';
-import { formatBytes, formatNs, UsageError } from '@pincushion/sim';
+import { FaultPlan, formatBytes, formatNs, UsageError } from '@pincushion/sim';
 import type { ReportStyle, RunProgress, RunReport, Workload } from '@pincushion/workloads';
 import { mergeReports, renderReport } from '@pincushion/workloads';
 import { EXAMPLE_JOB, EXAMPLE_TRACES } from '../clone-examples';
@@ -33,7 +33,9 @@ interface RunOptions {
   readonly iodepth?: number;
   readonly verify: boolean;
   readonly ledger?: LedgerMode;
+  readonly fault?: string;
   readonly trace?: string;
+  readonly paranoid?: true;
   readonly json?: true;
 }
 
@@ -58,6 +60,8 @@ export function runWorkloadsCommand(program: Command, invocation: Invocation): v
     .addOption(
       new Option('--ledger <mode>', 'how closely pins and mappings are recorded').choices(['off', 'counts', 'full']),
     )
+    .option('--fault <plan>', 'what goes wrong, and when: completion@4=lost,irq@9=late:1ms')
+    .option('--paranoid', 'look now and then whether anything in memory contradicts itself')
     .option('--trace <file>', 'write a trace: .json opens in ui.perfetto.dev, .jsonl has an event a line')
     .option('--json', 'print one JSON document instead of the summary')
     .addHelpText(
@@ -95,10 +99,11 @@ async function runAll(
     throw new UsageError('ARGUMENT_INVALID', '--trace writes the trace of one workload', { actual: files.join(', ') });
   }
   const machine = describeMachine(options.machine);
+  const faults = options.fault === undefined ? null : FaultPlan.parse(options.fault);
   const workloads = files.map((file) => openWorkload(file, options));
   const reports: RunReport[] = [];
   for (const workload of workloads) {
-    reports.push(await runOne(workload, machine, options, terminal, interruption));
+    reports.push(await runOne(workload, machine, options, faults, terminal, interruption));
     if (interruption.requested) break;
   }
   return reports;
@@ -108,6 +113,7 @@ async function runOne(
   workload: Workload,
   machine: DescribedMachine,
   options: RunOptions,
+  faults: FaultPlan | null,
   terminal: Terminal,
   interruption: Interruption,
 ): Promise<RunReport> {
@@ -117,6 +123,8 @@ async function runOne(
     const session: SessionOptions = {
       seed: options.seed,
       ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
+      ...(faults === null ? {} : { faults }),
+      paranoid: options.paranoid ?? false,
       run: {
         verify: options.verify,
         closedLoop: options.closedLoop ?? false,

@@ -6,7 +6,7 @@
 import Table from 'cli-table3';
 import type { Process } from '@pincushion/machine';
 import { Machine, parseMachine } from '@pincushion/machine';
-import { indexOf, regionOf } from '@pincushion/mm';
+import { MADV_DONTNEED, indexOf, kernelProfiles, regionOf } from '@pincushion/mm';
 import type { MaySleep, Task } from '@pincushion/sim';
 import { errnoName, PincushionError, World } from '@pincushion/sim';
 import { PLAIN_TABLE } from '../table-style';
@@ -17,7 +17,6 @@ import { expectDone, loadEchoNic } from './echo-nic-example';
 
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
-const MADV_DONTNEED = 4;
 const PAGE = 4096;
 const KERNELS = ['5.4', '6.18'] as const;
 
@@ -46,7 +45,7 @@ export const forkCorruptsRdma: Act = {
     for (const kernel of KERNELS) {
       const scenes = new Story(example, kernel).tell('fork');
       expectOutcome(`fork on ${kernel}`, scenes, kernel === '6.18');
-      stage.out(`\n  ${bold(`Linux ${kernel}`)}${kernel === '5.4' ? dim(' (from sources)') : dim(' (recorded)')}\n`);
+      stage.out(`\n  ${bold(`Linux ${kernel}`)}${dim(` (${kernelProfiles[kernel].basis})`)}\n`);
       stage.out(table(scenes, stage));
       stage.out(verdict(MORAL[kernel], kernel === '6.18', stage));
     }

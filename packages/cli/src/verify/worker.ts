@@ -1,0 +1,50 @@
+/** The thread that a driver is verified in: it says which trial begins, so that one that never ends can be named. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { PincushionError, UsageError } from '@pincushion/sim';
+import type { VerifyReport } from '@pincushion/testing';
+import { verifyDriver } from '@pincushion/testing';
+import { driversOf } from './drivers';
+
+/** What is to be done. */
+export interface VerifyOrder {
+  readonly file: string;
+  readonly driver: string;
+  readonly seed: number;
+  readonly limit: number;
+  readonly only?: string;
+  readonly skip: readonly string[];
+}
+
+/** What the thread says. */
+export type VerifyMessage =
+  | { readonly kind: 'trial'; readonly name: string }
+  | { readonly kind: 'report'; readonly report: VerifyReport }
+  | { readonly kind: 'refused'; readonly code: UsageError['code']; readonly message: string };
+
+function say(message: VerifyMessage): void {
+  parentPort?.postMessage(message);
+}
+
+function obey({ file, driver, seed, limit, only, skip }: VerifyOrder): void {
+  const [verified] = driversOf(file, file, driver);
+  const { example } = verified.plugin;
+  const report = verifyDriver(verified.driver, {
+    hardware: verified.hardware,
+    seed,
+    limit,
+    skip,
+    ...(only === undefined ? {} : { only }),
+    ...(example === undefined ? {} : { example }),
+    onTrial: (name) => {
+      say({ kind: 'trial', name });
+    },
+  });
+  say({ kind: 'report', report });
+}
+
+try {
+  obey(workerData as VerifyOrder);
+} catch (error) {
+  if (!(error instanceof UsageError) && !(error instanceof PincushionError)) throw error;
+  say({ kind: 'refused', code: error.code, message: error.message });
+}
