@@ -57,6 +57,10 @@ const MemoryDescription = z.strictObject({
     })
     .prefault({})
     .describe('The same for smaller large folios, each size for itself.'),
+  tlb: z
+    .enum(['exact', 'stale'])
+    .default('exact')
+    .describe('Whether other CPUs may use old translations until the flush that ends an operation.'),
 });
 
 const IommuDescription = z.strictObject({

@@ -182,7 +182,7 @@ export class Machine {
 
 /** What the description says about memory. Throws `UsageError` MEMORY_INVALID when it does not fit. */
 function makeMemory(world: World, description: MachineDescription, name: string, ledger?: LedgerMode): Memory {
-  const { ram, pmem, movable, cma, swap, hugetlb, thp, mthp } = description.memory;
+  const { ram, pmem, movable, cma, swap, hugetlb, thp, mthp, tlb } = description.memory;
   let memory: Memory;
   try {
     memory = new Memory(world, {
@@ -192,6 +192,7 @@ function makeMemory(world: World, description: MachineDescription, name: string,
       cmaBytes: cma,
       ...(swap === 0 ? {} : { swapBytes: swap }),
       hugetlb: { [HUGETLB_2M_ORDER]: hugetlb['2MiB'], [HUGETLB_1G_ORDER]: hugetlb['1GiB'] },
+      tlb,
       profile: kernelProfiles[description.kernel],
       scheme: schemes[pinSchemeOf(description)],
       ledger: ledger ?? description.ledger,

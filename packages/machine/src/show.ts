@@ -22,6 +22,7 @@ export function machineTree(machine: Machine): string {
         leaf(`swap ${memory.swap === 0 ? 'none' : formatBytes(memory.swap)}`),
         leaf(`huge pages ${hugePages(memory)}`),
         leaf(`transparent huge pages ${transparentHugePages(memory)}`),
+        leaf(`tlb ${memory.tlb}`),
       ],
     },
     leaf(`cpus ${cpus}`),

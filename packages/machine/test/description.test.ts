@@ -31,6 +31,7 @@ describe('a machine description', () => {
           '512KiB': 'never',
           '1MiB': 'never',
         },
+        tlb: 'exact',
       },
       cpus: 4,
       kernel: '6.18',
@@ -65,7 +66,7 @@ describe('a machine description', () => {
 
   it('names path, known fields and the nearest one for a wrong field', () => {
     expect(problem({ memory: { movble: '1GiB' } })).toBe(
-      'MACHINE_INVALID: machine.yaml: memory.movble is not known. Expected one of ram, pmem, movable, cma, swap, hugetlb, thp, mthp; got movble. Try movable.',
+      'MACHINE_INVALID: machine.yaml: memory.movble is not known. Expected one of ram, pmem, movable, cma, swap, hugetlb, thp, mthp, tlb; got movble. Try movable.',
     );
     expect(problem({ devices: [{ name: 'a', plugin: 'p', cofnig: {} }] })).toContain(
       'machine.yaml: devices[0].cofnig is not known. Expected one of name, plugin, hardware, model, config; got cofnig. Try config.',

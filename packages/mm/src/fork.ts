@@ -67,6 +67,12 @@ const VM_COPY_ON_FORK = VM_PFNMAP | VM_MIXEDMAP | VM_MAYBE_GUARD;
  * what was write-protected in the parent stays so, which costs it faults and nothing else. Task context.
  */
 export function dupMmap(child: Mm, parent: Mm): number {
+  const error = copyAreas(child, parent);
+  parent.tlb?.flush();
+  return error;
+}
+
+function copyAreas(child: Mm, parent: Mm): number {
   for (const vma of parent.vmas.all) {
     if ((vma.flags & VM_DONTCOPY) !== 0) continue;
     // The child's areas are not mlocked, and a userfaultfd that does not ask for fork events stays behind.
@@ -90,6 +96,7 @@ function vmaNeedsCopy(vma: Vma): boolean {
 /** `copy_page_range`. */
 function copyPageRange(child: Mm, parent: Mm, copy: Vma, vma: Vma): number {
   if ((vma.flags & VM_HUGETLB) !== 0) return copyHugetlbRange(child, parent, copy, vma);
+  parent.tlb?.remember(vma.start, vma.end, false);
   if (!vma.isCow || !parent.memory.profile.writeProtectSeq) return copyRegions(child, parent, copy, vma);
   parent.writeProtectSeq++;
   const error = copyRegions(child, parent, copy, vma);

@@ -56,6 +56,8 @@ export interface MemoryOptions {
   hugetlb?: Partial<Readonly<Record<9 | 18, number>>>;
   /** Swap in host memory, outside of the RAM. None unless given; see `SwapArea.on` for other stores. */
   swapBytes?: number;
+  /** Whether CPUs may use old translations until a flush (tlb.ts); `exact` unless given. */
+  tlb?: 'exact' | 'stale';
   /** Which kernel it behaves like; `linux618` unless given. */
   profile?: KernelProfile;
   /** How pins are tracked; `BiasScheme` unless given. */
@@ -94,6 +96,7 @@ export class Memory implements FrameOwner {
   readonly gup: UserPageGrabber;
   readonly faults: FaultSites;
   readonly profile: KernelProfile;
+  readonly staleTlb: boolean;
   readonly ksm: Ksm;
   readonly hugeZero: HugeZeroFolio;
   /** Pools of huge pages by their order; both sizes are there, if empty. */
@@ -132,6 +135,7 @@ export class Memory implements FrameOwner {
     const movable = Math.min(framesOf(options.movableBytes ?? 0), Math.max(0, ram - BLOCK_FRAMES));
     const cma = Math.min(framesOf(options.cmaBytes ?? 0), Math.max(0, ram - movable - BLOCK_FRAMES));
     this.profile = options.profile ?? linux618;
+    this.staleTlb = options.tlb === 'stale';
     this.pmemFrames = framesOf(options.pmemBytes ?? 0);
     this.pmemStart = this.pmemFrames === 0 ? 0 : ram;
     const count = ram + this.pmemFrames;

@@ -23,6 +23,7 @@ import { MS_SYNC, msyncRange } from './msync';
 import { remapMove } from './mremap';
 import { PAGE_SIZE } from './page-size';
 import { PageTable, TASK_SIZE } from './page-table';
+import { Tlb } from './tlb';
 import { copyFromUser, copyToUser } from './user-access';
 import { VmaList } from './vma';
 import { VM_EXEC, VM_READ, VM_WRITE } from './vma-flags';
@@ -51,6 +52,8 @@ export class Mm {
   signal: 'SIGSEGV' | 'SIGBUS' | null = null;
   /** `mm->write_protect_seq`: odd while fork copies a private area (Q-06). */
   writeProtectSeq = 0;
+  /** Old translations that other CPUs may use while an operation is under way; null: TLBs are exact. */
+  readonly tlb: Tlb | null;
 
   /** Made by `Memory.createMm` and fork only. */
   constructor(
@@ -59,6 +62,7 @@ export class Mm {
     readonly name: string,
   ) {
     this.user = new UserAccount(memory.rootUser);
+    this.tlb = memory.staleTlb ? new Tlb(this) : null;
   }
 
   /** RLIMIT_MEMLOCK in bytes. Without limit unless set. */

@@ -93,7 +93,8 @@ export function changeProtection(mm: Mm, vma: Vma, start: number, end: number, c
     hugetlbChangeProtection(mm, vma, start, end, cpFlags);
     return;
   }
-  const { pageTable } = mm;
+  const { pageTable, tlb } = mm;
+  tlb?.remember(start, end, false);
   const lastRegion = Math.ceil(end / REGION_BYTES);
   const usesMarkers = (cpFlags & CP_UFFD_WP) !== 0 && uffdUsesMarkers(vma);
   let region = usesMarkers ? regionOf(start) : pageTable.nextRegion(regionOf(start), lastRegion);
@@ -109,6 +110,7 @@ export function changeProtection(mm: Mm, vma: Vma, start: number, end: number, c
     if (table > 0) changePteRange(mm, vma, table, indexOf(from), indexOf(to - 1) + 1, cpFlags);
     region = usesMarkers ? region + 1 : pageTable.nextRegion(region + 1, lastRegion);
   }
+  tlb?.flush();
 }
 
 /** Entries [from, to) of one table. `change_pte_range`. */

@@ -9,7 +9,7 @@
  * An entry without `PTE_PRESENT` that is not 0 is a swap or migration entry or a marker.
  *
  * Callers address an entry by its region and its index in it, both int32: `regionOf(address)`, `indexOf(address)`.
- * Left out: five levels, PUD leaves, TLBs.
+ * Left out: five levels, PUD leaves. TLBs: tlb.ts.
  * Source followed: arch/x86/include/asm/pgtable_types.h, mm/memory.c.
  */
 export const PTE_PRESENT = 1 << 0;

@@ -9,6 +9,9 @@ export const GUP_FAST_PTE_READ = 100;
 /** Between taking the reference and the second look at the PTE: an unmap here sees the pin, or the walk sees the unmap. */
 export const GUP_FAST_AFTER_REF = 101;
 
+/** Between the change of entries and the flush of the TLBs: a CPU with an old translation still uses it (tlb.ts). */
+export const TLB_BEFORE_FLUSH = 102;
+
 export const mmSites: readonly PreemptionSite[] = Object.freeze([
   {
     id: GUP_FAST_PTE_READ,
@@ -19,5 +22,10 @@ export const mmSites: readonly PreemptionSite[] = Object.freeze([
     id: GUP_FAST_AFTER_REF,
     name: 'gup-fast-after-ref',
     meaning: 'fast walk has taken the reference and has not yet looked at the page-table entry again',
+  },
+  {
+    id: TLB_BEFORE_FLUSH,
+    name: 'tlb-before-flush',
+    meaning: 'entries have been taken away and other CPUs may still have them in their TLBs',
   },
 ]);

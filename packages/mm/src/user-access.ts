@@ -92,7 +92,9 @@ function* copySleeping(work: UserCopy, pending: Task<number>) {
 
 /** The frame behind `address` if the CPU may access it right now, marking the entry as the CPU does; else -1. */
 function access(mm: Mm, address: number, write: boolean): number {
-  const { pageTable } = mm;
+  const { pageTable, tlb } = mm;
+  const cached = tlb === null ? -1 : tlb.lookup(address, write);
+  if (cached >= 0) return cached;
   const region = regionOf(address);
   const index = indexOf(address);
   const table = pageTable.tableOf(region);

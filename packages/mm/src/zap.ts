@@ -4,7 +4,7 @@
  * Unmapping drops the reference of the mapping; a pinned page lives on without one (munmap never waits for pins). The
  * entry is cleared before anybody looks at reference counts, which is the other half of Q-03. What an entry knew about a
  * file page goes to the page; entries that are not present give back what they stand for.
- * Left out: TLB flush batching (no TLB is modelled), hwpoison entries, migration entries (none exists
+ * Left out: hwpoison entries, migration entries (none exists
  * when other code runs).
  * Source followed: mm/memory.c `unmap_page_range`, `zap_pte_range`, `zap_nonpresent_ptes` (6.18).
  */
@@ -43,10 +43,12 @@ const PRESENT = PTE_PRESENT;
  */
 export function zapRange(mm: Mm, start: number, end: number, options = 0): void {
   const areas = mm.vmas.all;
+  mm.tlb?.remember(start, end, true);
   for (let i = mm.vmas.indexAfter(start); i < areas.length && areas[i].start < end; i++) {
     const vma = areas[i];
     zapVmaRange(mm, vma, Math.max(start, vma.start), Math.min(end, vma.end), options);
   }
+  mm.tlb?.flush();
 }
 
 /** The part of `zapRange` inside one area. `unmap_single_vma`. */
