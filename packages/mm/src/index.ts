@@ -1,11 +1,11 @@
 /** Memory management: frames, address spaces, faults, get_user_pages and pin_user_pages, the ledger. */
 export { Memory } from './memory';
 export type { ContentOwner, MemoryOptions } from './memory';
-export { AddressSpace } from './address-space';
-export type { AddressSpaceOps, CacheHost } from './address-space';
-export { FileBacking, filemapFault } from './file';
-export type { FileUses, MappableFile } from './file';
-export { genericFileRead, genericFileWrite } from './generic-file';
+export { AddressSpace } from './page-cache/address-space';
+export type { AddressSpaceOps, CacheHost } from './page-cache/address-space';
+export { FileBacking, filemapFault } from './page-cache/file';
+export type { FileUses, MappableFile } from './page-cache/file';
+export { genericFileRead, genericFileWrite } from './page-cache/generic-file';
 export {
   addNewFolio,
   filemapDirtyFolio,
@@ -15,21 +15,21 @@ export {
   folioWaitBit,
   folioMarkDirty,
   invalidateMappingPages,
-} from './page-cache';
-export { MS_ASYNC, MS_INVALIDATE, MS_SYNC } from './msync';
-export { ShmemFile, newShmemFile } from './shmem';
+} from './page-cache/page-cache';
+export { MS_ASYNC, MS_INVALIDATE, MS_SYNC } from './process/msync';
+export { ShmemFile, newShmemFile } from './page-cache/shmem';
 export {
   truncateFolios,
   truncatePagecache,
   truncatePagecacheRange,
   truncatePartialFolio,
   unmapMappingRange,
-} from './truncate';
-export { folioWaitWriteback, waitWriteback, writeAndWaitRange } from './writeback';
+} from './page-cache/truncate';
+export { folioWaitWriteback, waitWriteback, writeAndWaitRange } from './page-cache/writeback';
 export { eagerly, settled } from './eager-task';
-export { AnonVma } from './anon-vma';
-export { folioMappedShared, rmapWalk } from './rmap';
-export type { MappedAt } from './rmap';
+export { AnonVma } from './frames/anon-vma';
+export { folioMappedShared, rmapWalk } from './frames/rmap';
+export type { MappedAt } from './frames/rmap';
 export {
   FrameTable,
   PG_anon,
@@ -56,19 +56,19 @@ export {
   PG_swapbacked,
   PG_uptodate,
   PG_zero,
-} from './frames';
-export type { FrameOwner } from './frames';
-export { Buddy, MAX_PAGE_ORDER } from './buddy';
-export { SwapArea } from './swap';
-export type { SwapStore } from './swap';
-export { MemorySwapStore } from './swap-store';
-export { Gfp, ZoneType } from './zone';
-export type { GfpFlags, Zone } from './zone';
-export { PageBytes } from './page-bytes';
-export { PAGE_SHIFT, PAGE_SIZE } from './page-size';
-export { ZERO_PFN } from './zero-page';
+} from './frames/frames';
+export type { FrameOwner } from './frames/frames';
+export { Buddy, MAX_PAGE_ORDER } from './frames/buddy';
+export { SwapArea } from './reclaim/swap';
+export type { SwapStore } from './reclaim/swap';
+export { MemorySwapStore } from './reclaim/swap-store';
+export { Gfp, ZoneType } from './frames/zone';
+export type { GfpFlags, Zone } from './frames/zone';
+export { PageBytes } from './frames/page-bytes';
+export { PAGE_SHIFT, PAGE_SIZE } from './frames/page-size';
+export { ZERO_PFN } from './frames/zero-page';
 
-export { Mm } from './mm';
+export { Mm } from './process/mm';
 export {
   User,
   UserAccount,
@@ -78,7 +78,7 @@ export {
   ioAccountMem,
   ioUnaccountMem,
   unaccountPinnedVm,
-} from './accounting';
+} from './process/accounting';
 export {
   MADV_COLD,
   MADV_COLLAPSE,
@@ -107,18 +107,18 @@ export {
   MADV_UNMERGEABLE,
   MADV_WILLNEED,
   MADV_WIPEONFORK,
-} from './madvise';
-export { MLOCK_ONFAULT } from './mlock';
-export { HugetlbFile, newHugetlbFile } from './hugetlb-file';
-export { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, HugetlbPool } from './hugetlb-pool';
-export { memfdPinFolios } from './memfd-pin';
-export { Pipe } from './pipe';
-export { fixupUserFault } from './populate';
-export { processVmReadv, processVmWritev } from './process-vm';
-export { accessRemoteVm, getDumpPage, readProcMem, writeProcMem } from './access-remote';
-export { SecretMemory } from './secretmem';
-export { clearSoftDirty, isSoftDirty } from './soft-dirty';
-export { uffdRegisterWp, uffdWriteprotect } from './userfaultfd';
+} from './process/madvise';
+export { MLOCK_ONFAULT } from './process/mlock';
+export { HugetlbFile, newHugetlbFile } from './huge/hugetlb-file';
+export { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, HugetlbPool } from './huge/hugetlb-pool';
+export { memfdPinFolios } from './gup/memfd-pin';
+export { Pipe } from './gup/pipe';
+export { fixupUserFault } from './process/populate';
+export { processVmReadv, processVmWritev } from './gup/process-vm';
+export { accessRemoteVm, getDumpPage, readProcMem, writeProcMem } from './gup/access-remote';
+export { SecretMemory } from './page-cache/secretmem';
+export { clearSoftDirty, isSoftDirty } from './process/soft-dirty';
+export { uffdRegisterWp, uffdWriteprotect } from './process/userfaultfd';
 export {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -135,7 +135,7 @@ export {
   PROT_NONE,
   PROT_READ,
   PROT_WRITE,
-} from './mmap';
+} from './process/mmap';
 export {
   VM_DONTCOPY,
   VM_DONTEXPAND,
@@ -158,9 +158,9 @@ export {
   VM_READ,
   VM_SHARED,
   VM_WRITE,
-} from './vma-flags';
-export { Vma, VmaList } from './vma';
-export type { VmaBacking } from './vma';
+} from './process/vma-flags';
+export { Vma, VmaList } from './process/vma';
+export type { VmaBacking } from './process/vma';
 export {
   PMD_HUGE,
   PMD_NONE,
@@ -182,13 +182,13 @@ export {
   TASK_SIZE,
   indexOf,
   regionOf,
-} from './page-table';
-export { splitHugePmd } from './huge-memory';
-export { HugeZeroFolio } from './huge-zero';
-export { splitFolio, splitHugePages } from './split-folio';
-export { ThpOrders } from './thp-orders';
-export { zapRange } from './zap';
-export { ZAP_DROP_MARKERS, ZAP_KEEP_COWS } from './zap-flags';
+} from './process/page-table';
+export { splitHugePmd } from './huge/huge-memory';
+export { HugeZeroFolio } from './huge/huge-zero';
+export { splitFolio, splitHugePages } from './huge/split-folio';
+export { ThpOrders } from './huge/thp-orders';
+export { zapRange } from './process/zap';
+export { ZAP_DROP_MARKERS, ZAP_KEEP_COWS } from './process/zap-flags';
 
 export {
   FOLL_ANON,
@@ -211,29 +211,29 @@ export {
   FOLL_TRIED,
   FOLL_UNLOCKABLE,
   FOLL_WRITE,
-} from './gup-flags';
-export { PinnedRanges } from './pinned-ranges';
-export { UserPageGrabber } from './gup';
-export type { MmapLock } from './gup';
-export { FRAME_MASK, PIN_TAG, frameOf, newGottenPages, newPinnedPages } from './user-page';
-export type { GottenPages, PinnedPages } from './user-page';
-export { PinScheme } from './pin-scheme';
-export type { PinSchemeCapabilities } from './pin-scheme';
-export { BiasScheme, GUP_PIN_COUNTING_BIAS } from './bias-scheme';
-export { Ledger } from './ledger';
-export type { LedgerCounters, LedgerMode } from './ledger';
-export type { Holder, LiveMap, LivePin, OldPin } from './ledger-queries';
-export { Coherence } from './coherence';
-export type { CoherenceMode, Parting } from './coherence';
-export type { AuditedCharge } from './accounting-audit';
+} from './gup/gup-flags';
+export { PinnedRanges } from './gup/pinned-ranges';
+export { UserPageGrabber } from './gup/gup';
+export type { MmapLock } from './gup/gup';
+export { FRAME_MASK, PIN_TAG, frameOf, newGottenPages, newPinnedPages } from './gup/user-page';
+export type { GottenPages, PinnedPages } from './gup/user-page';
+export { PinScheme } from './gup/pin-scheme';
+export type { PinSchemeCapabilities } from './gup/pin-scheme';
+export { BiasScheme, GUP_PIN_COUNTING_BIAS } from './gup/bias-scheme';
+export { Ledger } from './ledger/ledger';
+export type { LedgerCounters, LedgerMode } from './ledger/ledger';
+export type { Holder, LiveMap, LivePin, OldPin } from './ledger/ledger-queries';
+export { Coherence } from './ledger/coherence';
+export type { CoherenceMode, Parting } from './ledger/coherence';
+export type { AuditedCharge } from './ledger/accounting-audit';
 export { Vmstat } from './vmstat';
 export { kernelProfiles, linux54, linux61, linux618 } from './kernel-profile';
 export type { KernelProfile } from './kernel-profile';
-export { compactMemory, evacuate, folioIsLongtermPinnable, migrateFolio, takeBack } from './migrate';
-export { Ksm } from './ksm';
-export { OfflineMemory } from './offline';
-export type { FrameRange } from './offline';
+export { compactMemory, evacuate, folioIsLongtermPinnable, migrateFolio, takeBack } from './reclaim/migrate';
+export { Ksm } from './reclaim/ksm';
+export { OfflineMemory } from './reclaim/offline';
+export type { FrameRange } from './reclaim/offline';
 export { mmSites } from './sites';
-export { assertMemorySane, memoryContradictions } from './invariants';
+export { assertMemorySane, memoryContradictions } from './ledger/invariants';
 export { MECHANISMS, splitPlace } from './mechanism';
 export type { MechanismName } from './mechanism';

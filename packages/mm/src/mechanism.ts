@@ -5,8 +5,8 @@
  * one field test when nobody listens. It is a tracepoint of its own and not among those of the world, because it speaks of
  * single pages, and a recorded run would be full of it.
  */
-import type { Mm } from './mm';
-import { PTRS_PER_TABLE } from './page-table';
+import type { Mm } from './process/mm';
+import { PTRS_PER_TABLE } from './process/page-table';
 
 /** Fields of the tracepoint `Memory.mechanisms`. `place`: see `placeOf`; 0 where no process acted. */
 export const MECHANISM_FIELDS: readonly string[] = ['mechanism', 'frame', 'other', 'place'];

@@ -9,39 +9,48 @@
  */
 import { EINVAL, ENOMEM, PincushionError, Tracepoint } from '@pincushion/sim';
 import type { FaultSites, World } from '@pincushion/sim';
-import { User } from './accounting';
-import { AddressSpace } from './address-space';
-import { BiasScheme } from './bias-scheme';
-import { Buddy, MAX_PAGE_ORDER } from './buddy';
-import { cmaAlloc, cmaRelease } from './cma';
-import type { FrameOwner } from './frames';
-import { FrameTable, PG_cma, PG_head, PG_hugetlb, PG_reserved, PG_uptodate, PG_zero, ZONES_SHIFT } from './frames';
-import { UserPageGrabber } from './gup';
-import { HugeZeroFolio } from './huge-zero';
-import { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, HugetlbPool } from './hugetlb-pool';
+import { User } from './process/accounting';
+import { AddressSpace } from './page-cache/address-space';
+import { BiasScheme } from './gup/bias-scheme';
+import { Buddy, MAX_PAGE_ORDER } from './frames/buddy';
+import { cmaAlloc, cmaRelease } from './reclaim/cma';
+import type { FrameOwner } from './frames/frames';
+import {
+  FrameTable,
+  PG_cma,
+  PG_head,
+  PG_hugetlb,
+  PG_reserved,
+  PG_uptodate,
+  PG_zero,
+  ZONES_SHIFT,
+} from './frames/frames';
+import { UserPageGrabber } from './gup/gup';
+import { HugeZeroFolio } from './huge/huge-zero';
+import { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, HugetlbPool } from './huge/hugetlb-pool';
 import { linux618 } from './kernel-profile';
 import type { KernelProfile } from './kernel-profile';
-import { Ksm } from './ksm';
-import { Ledger } from './ledger';
-import type { LedgerMode } from './ledger';
-import { LedgerFacts } from './ledger-facts';
+import { Ksm } from './reclaim/ksm';
+import { Ledger } from './ledger/ledger';
+import type { LedgerMode } from './ledger/ledger';
+import { LedgerFacts } from './ledger/ledger-facts';
 import { MECHANISM_FIELDS } from './mechanism';
-import { Mm } from './mm';
-import { MmIds } from './mm-ids';
-import { OfflineMemory } from './offline';
-import { PageBytes } from './page-bytes';
-import { invalidateMappingPages } from './page-cache';
-import { PAGE_SIZE } from './page-size';
-import type { PinScheme } from './pin-scheme';
-import { deferredSplitScan } from './split-folio';
-import { SwapArea } from './swap';
-import { MemorySwapStore } from './swap-store';
-import { ThpOrders } from './thp-orders';
-import type { Vma } from './vma';
+import { Mm } from './process/mm';
+import { MmIds } from './frames/mm-ids';
+import { OfflineMemory } from './reclaim/offline';
+import { PageBytes } from './frames/page-bytes';
+import { invalidateMappingPages } from './page-cache/page-cache';
+import { PAGE_SIZE } from './frames/page-size';
+import type { PinScheme } from './gup/pin-scheme';
+import { deferredSplitScan } from './huge/split-folio';
+import { SwapArea } from './reclaim/swap';
+import { MemorySwapStore } from './reclaim/swap-store';
+import { ThpOrders } from './huge/thp-orders';
+import type { Vma } from './process/vma';
 import { Vmstat } from './vmstat';
-import { ZERO_PFN } from './zero-page';
-import { Gfp, ZoneType } from './zone';
-import type { GfpFlags, Zone } from './zone';
+import { ZERO_PFN } from './frames/zero-page';
+import { Gfp, ZoneType } from './frames/zone';
+import type { GfpFlags, Zone } from './frames/zone';
 
 export interface MemoryOptions {
   /** At least 8 MiB; rounded down to blocks of 4 MiB. */

@@ -20,7 +20,7 @@ import {
   newPinnedPages,
   newShmemFile,
 } from '../src/index';
-import { swapDuplicate } from '../src/swap';
+import { swapDuplicate } from '../src/reclaim/swap';
 import { MIB, RW, anon, assertMemorySane, frameAt, plain, setUp, touched } from './machine-memory';
 
 describe('the sanity check', () => {

@@ -1,7 +1,7 @@
 import { EAGAIN } from '@pincushion/sim';
-import { MADV_PAGEOUT, MADV_UNMERGEABLE } from '../src/madvise';
-import { folioIsolateLru } from '../src/lru';
-import { reclaimFolios } from '../src/reclaim';
+import { MADV_PAGEOUT, MADV_UNMERGEABLE } from '../src/process/madvise';
+import { folioIsolateLru } from '../src/frames/lru';
+import { reclaimFolios } from '../src/reclaim/reclaim';
 import {
   FOLL_LONGTERM,
   FOLL_WRITE,

@@ -51,7 +51,7 @@ import {
   uffdWriteprotect,
 } from '../src/index';
 import type { Mm } from '../src/index';
-import { VM_DONTDUMP, VM_RAND_READ, VM_SEQ_READ } from '../src/vma-flags';
+import { VM_DONTDUMP, VM_RAND_READ, VM_SEQ_READ } from '../src/process/vma-flags';
 import { ANON, MIB, RW, anon, assertMemorySane, frameAt, plain, setUp, touched } from './machine-memory';
 
 const SHARED = MAP_SHARED | MAP_ANONYMOUS;

@@ -1,9 +1,9 @@
 import { EBUSY, EINTR, EINVAL, ENOMEM } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
-import { AddressSpace } from '../src/address-space';
-import { MADV_PAGEOUT } from '../src/madvise';
-import { addNewFolio } from '../src/page-cache';
-import { folioWaitWriteback } from '../src/writeback';
+import { AddressSpace } from '../src/page-cache/address-space';
+import { MADV_PAGEOUT } from '../src/process/madvise';
+import { addNewFolio } from '../src/page-cache/page-cache';
+import { folioWaitWriteback } from '../src/page-cache/writeback';
 import {
   FOLL_LONGTERM,
   FOLL_WRITE,

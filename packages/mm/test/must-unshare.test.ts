@@ -1,7 +1,7 @@
 import { FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, PG_anon, PG_anonExclusive } from '../src/index';
-import { VM_MAYWRITE, VM_SHARED, Vma } from '../src/vma';
+import { VM_MAYWRITE, VM_SHARED, Vma } from '../src/process/vma';
 import { linux618 } from '../src/kernel-profile';
-import { gupMustUnshare } from '../src/must-unshare';
+import { gupMustUnshare } from '../src/gup/must-unshare';
 
 const cow = new Vma(0, 4096, VM_MAYWRITE, null, 0);
 const shared = new Vma(0, 4096, VM_MAYWRITE | VM_SHARED, null, 0);

@@ -1,7 +1,7 @@
 import { EINVAL } from '@pincushion/sim';
-import { AddressSpace } from '../src/address-space';
+import { AddressSpace } from '../src/page-cache/address-space';
 import { linux54, linux61 } from '../src/kernel-profile';
-import { MADV_COLD, MADV_FREE, MADV_PAGEOUT } from '../src/madvise';
+import { MADV_COLD, MADV_FREE, MADV_PAGEOUT } from '../src/process/madvise';
 import {
   FOLL_LONGTERM,
   FOLL_WRITE,
@@ -26,8 +26,8 @@ import {
   regionOf,
 } from '../src/index';
 import type { Memory, Mm } from '../src/index';
-import { addNewFolio } from '../src/page-cache';
-import { newShmemFile } from '../src/shmem';
+import { addNewFolio } from '../src/page-cache/page-cache';
+import { newShmemFile } from '../src/page-cache/shmem';
 import { MIB, RW, anon, assertMemorySane, frameAt, plain, setUp, touched } from './machine-memory';
 
 function machine() {

@@ -1,8 +1,8 @@
 import { EFAULT, EIO, ENOMEM } from '@pincushion/sim';
 import type { Blocker, Task, World } from '@pincushion/sim';
 import { linux54 } from '../src/kernel-profile';
-import { folioIsolateLru } from '../src/lru';
-import { MADV_DONTNEED, MADV_FREE, MADV_MERGEABLE, MADV_PAGEOUT, MADV_WILLNEED } from '../src/madvise';
+import { folioIsolateLru } from '../src/frames/lru';
+import { MADV_DONTNEED, MADV_FREE, MADV_MERGEABLE, MADV_PAGEOUT, MADV_WILLNEED } from '../src/process/madvise';
 import {
   FOLL_LONGTERM,
   FOLL_WRITE,
@@ -26,8 +26,8 @@ import {
   regionOf,
 } from '../src/index';
 import type { Memory, Mm } from '../src/index';
-import { reclaimFolios } from '../src/reclaim';
-import type { SwapStore } from '../src/swap';
+import { reclaimFolios } from '../src/reclaim/reclaim';
+import type { SwapStore } from '../src/reclaim/swap';
 import { MIB, RW, anon, assertMemorySane, frameAt, plain, setUp, touched } from './machine-memory';
 
 const SWAP_BITS = PTE_PRESENT | PTE_SWAP | PTE_SWP_EXCLUSIVE;
