@@ -10,6 +10,8 @@ module.exports = {
     '^.+\\.ts$': ['@swc/jest', require('./scripts/swc-options.cjs')],
   },
   modulePathIgnorePatterns: ['/dist/', '/\\.nx/'],
+  // Half the cores would leave one of two idle.
+  maxWorkers: '100%',
   reporters: ['default', '<rootDir>/scripts/plain-summary-reporter.cjs'],
   collectCoverageFrom: ['{packages,examples}/*/src/**/*.ts', '!**/main.ts'],
   coverageProvider: 'v8',
