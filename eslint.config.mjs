@@ -10,6 +10,7 @@ const pincushion = require('./packages/eslint-plugin/src/index.ts');
 const insideMachine = [
   'packages/{sim,mm,dma,block,schemes,fs,driver,machine,nvme-p2p,rdma-nic,gpu-drm,dax-pmem}/src/**/*.ts',
   'examples/*/src/**/*.ts',
+  'packages/cli/templates/*/src/**/*.ts',
 ];
 
 export default tseslint.config(

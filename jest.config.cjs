@@ -1,7 +1,11 @@
 /** The tests of `npm test`, straight from the sources; `jest.long.config.cjs` has what does not fit into three minutes. */
 /** @type {import('jest').Config} */
 module.exports = {
-  testMatch: ['<rootDir>/{packages,examples}/*/test/**/*.test.ts', '<rootDir>/test/**/*.test.ts'],
+  testMatch: [
+    '<rootDir>/{packages,examples}/*/test/**/*.test.ts',
+    '<rootDir>/packages/cli/templates/*/test/**/*.test.ts',
+    '<rootDir>/test/**/*.test.ts',
+  ],
   testEnvironmentOptions: {
     customExportConditions: ['pincushion-source', 'node', 'node-addons'],
   },

@@ -1,12 +1,17 @@
-// Makes the tarballs that npm would publish: `node scripts/pack.mjs FOLDER`, by default `tarballs/`. Builds first.
-// Prints the tarballs, one a line. What is in FOLDER under another version is removed.
+// Makes the tarballs that npm would publish: `node scripts/pack.mjs FOLDER`. Builds first; older tarballs in FOLDER go.
+// Prints the tarballs, one a line. `pincushion new driver NAME --pincushion FOLDER` makes packages that use them.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const folder = resolve(process.argv[2] ?? join(root, 'tarballs'));
+const [, , asked] = process.argv;
+if (asked === undefined || asked.startsWith('-')) {
+  console.error('Usage: node scripts/pack.mjs FOLDER');
+  process.exit(2);
+}
+const folder = resolve(asked);
 const packages = readdirSync(join(root, 'packages')).filter((name) =>
   existsSync(join(root, 'packages', name, 'package.json')),
 );

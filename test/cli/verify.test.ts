@@ -22,6 +22,7 @@ describe('pincushion verify', () => {
 
   it('names a driver that never gives control back, and knows it again in a baseline', async () => {
     const words = ['verify', PLANTED, '--driver', 'spins-for-ever', '--only', 'fail-dma@1', '--watchdog', '2'];
+    words.push('--replay-dir', join(folder, 'replays'));
     const junit = join(folder, 'junit.xml');
     const first = await pincushion([...words, '--json', '--junit', junit]);
     expect(first.code).toBe(1);

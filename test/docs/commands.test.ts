@@ -46,7 +46,9 @@ async function commands(): Promise<readonly (readonly string[])[]> {
   const names: string[][] = [];
   for (const name of await subcommands([])) {
     const below = await subcommands([name]);
-    names.push(...(below.length === 0 ? [[name]] : below.map((child) => [name, child])));
+    // A command with subcommands may do something by itself, on an argument of its own.
+    if (below.length === 0 || (await helpPart([name], 'Arguments')).length > 0) names.push([name]);
+    names.push(...below.map((child) => [name, child]));
   }
   return names;
 }
@@ -159,6 +161,23 @@ async function complaint(words: readonly string[]): Promise<string> {
   if (name === 'fuzz') {
     const { err } = await pincushion([...words, '--programs', '1']);
     return err;
+  }
+  if (name === 'new') {
+    // Everything on the line is read before the folder, which is not empty.
+    const { code, err } = await pincushion([...words, '--dir', join(REPOSITORY, 'docs')]);
+    return code === ExitCode.usage && err.includes('FOLDER_NOT_EMPTY') ? '' : err;
+  }
+  if (name === 'verify' && rest.includes('.')) {
+    const { err } = await pincushion([
+      ...words.map((word) => (word === '.' ? 'examples/echo-nic' : word)),
+      '--limit',
+      '1',
+    ]);
+    return err;
+  }
+  if (name === 'replay') {
+    const { code, err } = await pincushion(words);
+    return code === ExitCode.usage && /FILE_UNREADABLE|missing required argument/.test(err) ? '' : err;
   }
   if (name === 'showcase') return rest.length === 0 ? '' : `showcase takes no ${rest.join(' ')}`;
   if (words.includes('show')) {

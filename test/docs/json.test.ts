@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   ask,
@@ -53,6 +54,13 @@ function leavesOf(value: unknown, path = ''): readonly string[] {
 const isRowOfAList = (path: string, all: readonly string[]): boolean =>
   path.endsWith('[]') && all.some((other) => other.startsWith(`${path}.`));
 
+/** What a command says on stdout. */
+async function saidBy(words: readonly string[]): Promise<string> {
+  let out = '';
+  await runCommandLine(words, { ...processTerminal(), out: (text) => void (out += text), err: () => undefined });
+  return out;
+}
+
 function golden(file: string): string {
   return readFileSync(join(REPOSITORY, 'test/golden/linux-6.18', file), 'utf8');
 }
@@ -105,11 +113,22 @@ describe('docs/reference/json.md', () => {
       'never-unpins',
       '--only',
       'example',
+      '--no-replay',
     ];
     await runCommandLine([...words, '--json'], { ...processTerminal(), out: (text) => void (out += text) });
     const rows = documented('pincushion verify --json');
     // The sites are described where the findings of `run` are.
     const expected = leavesOf(JSON.parse(out)).map((path) => path.replace(/(sites\[\])\..*/, '$1'));
+    expect([...rows].sort()).toEqual([...new Set(expected)].sort());
+  }, 30_000);
+
+  it('has every field of the document of verify --contract --json, and none besides', async () => {
+    let out = '';
+    const words = ['verify', 'packages/testing/test/planted/plugin.ts', '--driver', 'never-unpins', '--limit', '3'];
+    const terminal = { ...processTerminal(), out: (text: string) => void (out += text) };
+    await runCommandLine([...words, '--contract', '--json'], terminal);
+    const rows = documented('pincushion verify --contract --json');
+    const expected = leavesOf(JSON.parse(out)).map((path) => path.replace(/(\.rows\[\]\.rows\[\]).*/, '$1'));
     expect([...rows].sort()).toEqual([...new Set(expected)].sort());
   }, 30_000);
 
@@ -129,6 +148,25 @@ describe('docs/reference/json.md', () => {
     const expected = leavesOf(randomReport(runRandomPrograms(how), { ...how, kernel: '5.4' }));
     expect([...documented('pincushion fuzz --json')].sort()).toEqual([...expected].sort());
   });
+
+  it('has every field of the document of replay --json, and none besides', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pincushion-json-'));
+    try {
+      writeFileSync(join(folder, 'small.fio'), '[job]\nrw=randwrite\nbs=4k\nsize=1m\nnumber_ios=200\n');
+      const gone = ['--fault', 'device@t=1ms=gone', '--replay-dir', folder, '--json'];
+      await saidBy(['run', join(folder, 'small.fio'), ...gone]);
+      const [name] = readdirSync(folder).filter((each) => each.endsWith('.replay.json'));
+      const file = JSON.parse(readFileSync(join(folder, name), 'utf8')) as Record<string, unknown>;
+      const made = { ...(file['made'] as object), pincushion: '0.0.0' };
+      const trail = { text: 'pincushion-trail 1\nend 0 0 00000000\n' };
+      writeFileSync(join(folder, name), JSON.stringify({ ...file, made, trail }));
+      const report = JSON.parse(await saidBy(['replay', join(folder, name), '--json'])) as unknown;
+      const rows = documented('pincushion replay --json').filter((path) => path !== 'diverged');
+      expect([...rows].sort()).toEqual([...leavesOf(report)].sort());
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 60_000);
 
   it('shows JSON that can be read', () => {
     const blocks = manual.blocks.filter(({ language }) => language === 'json');

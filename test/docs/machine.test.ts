@@ -38,7 +38,8 @@ function valueAt(value: unknown, path: string): unknown {
 
 /** A default as it is written, as the value that it stands for. */
 function meaning(written: string, value: unknown): unknown {
-  if (typeof value !== 'number') return written === '{}' ? {} : written === 'false' ? false : written;
+  if (typeof value !== 'number')
+    return written === '{}' ? {} : ['true', 'false'].includes(written) ? written === 'true' : written;
   return parseSize(written) ?? parseDuration(written);
 }
 

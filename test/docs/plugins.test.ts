@@ -15,11 +15,17 @@ import {
   Interrupts,
   Log,
   Memory,
+  PLUGIN_KEYWORD,
+  PackageField,
   Registers,
   driver,
   driverMeta,
+  fieldDisagreements,
+  parsePackageField,
 } from '@pincushion/driver';
-import { EchoNic, EchoNicHardware } from '@pincushion/example-echo-nic';
+import { EchoNic, EchoNicHardware, plugin as echoPlugin } from '@pincushion/example-echo-nic';
+import { plugin as nvmePlugin } from '@pincushion/nvme-p2p';
+import { ERROR_CODES } from '@pincushion/sim';
 import { testDevice } from '@pincushion/testing';
 import { REPOSITORY, documents, inlineCode, readDocument, section, tableRows } from './documents';
 
@@ -133,6 +139,72 @@ describe('docs/reference/plugins.md', () => {
     const declared = (name: string) =>
       new RegExp(`^ {2}(?:(?:protected|abstract|get) )*\\*?${name}(?:<[^>]*>)?\\(`, 'm').test(source.toString('utf8'));
     expect(names.filter((name) => !declared(name))).toEqual([]);
+  });
+});
+
+describe('the guarantees and duties in docs/reference/plugins.md', () => {
+  const text = section(manual, 'What is guaranteed, and what is owed');
+
+  it('name codes that exist', () => {
+    const codes = inlineCode(text).filter((word) => /^[A-Z]+_[A-Z_]+$/.test(word) && !word.startsWith('FOLL_'));
+    expect(codes.length).toBeGreaterThan(15);
+    expect(codes.filter((code) => !Object.hasOwn(ERROR_CODES, code))).toEqual([]);
+  });
+
+  it('have each hook of a driver, and each operation of a character device, with its context', () => {
+    const rows = tableRows(text).filter((row) => row.length === 4);
+    expect(rows.every(([, context]) => /^(task|any|hardirq|softirq)/.test(context))).toBe(true);
+    const called = rows.flatMap(([cell]) => members(cell));
+    const bases = readFileSync(join(REPOSITORY, 'packages/driver/src/driver.ts'), 'utf8');
+    const hooks = [...bases.matchAll(/^ {2}(?:abstract |\*)(\w+)\(/gm)].map(([, name]) => name);
+    const chars = readFileSync(join(REPOSITORY, 'packages/driver/src/services/char-devices.ts'), 'utf8');
+    const [, body] = /interface CharOperations \{([^]*?)^\}/m.exec(chars) ?? ['', ''];
+    const operations = [...body.matchAll(/^ {2}(\w+)\??\(/gm)].map(([, name]) => name);
+    expect([hooks.length, operations.length]).toEqual([5, 4]);
+    expect([...hooks, ...operations].filter((name) => !called.includes(name))).toEqual([]);
+  });
+});
+
+describe('the field of package.json', () => {
+  interface Manifest {
+    readonly keywords: readonly string[];
+    readonly pincushion: unknown;
+  }
+
+  const [block] = manual.blocks.filter(({ language }) => language === 'json');
+  const shown = JSON.parse(block.text) as Manifest;
+
+  it.each([
+    ['examples/echo-nic', echoPlugin],
+    ['packages/nvme-p2p', nvmePlugin],
+  ])('of %s says what its decorators say', (folder, plugin) => {
+    const file = join(REPOSITORY, folder, 'package.json');
+    const { keywords, pincushion } = JSON.parse(readFileSync(file, 'utf8')) as Manifest;
+    expect(keywords).toContain(PLUGIN_KEYWORD);
+    expect(fieldDisagreements(parsePackageField(pincushion, folder, file), plugin)).toEqual([]);
+  });
+
+  it('is shown as echo-nic has it, and has each of its fields in the table', () => {
+    const file = readFileSync(join(REPOSITORY, 'examples/echo-nic/package.json'), 'utf8');
+    expect(JSON.parse(file)).toMatchObject(shown);
+    const rows = tableRows(section(manual, 'How a machine finds a plugin')).flatMap(([cell]) => inlineCode(cell));
+    const tops = new Set(rows.map((row) => row.split(/[[.]/)[0]).filter((name) => name !== ''));
+    expect([...tops].sort()).toEqual(Object.keys(PackageField.shape).sort());
+  });
+
+  it('that says something else than the decorators is told, each difference by itself', () => {
+    const field = parsePackageField(shown.pincushion, 'echo', 'package.json');
+    const [own] = field.drivers;
+    const odd = {
+      ...field,
+      drivers: [{ name: own.name, match: [] }],
+      hardware: [{ name: 'other', vendor: 1, device: 2 }],
+    };
+    expect(fieldDisagreements(odd, echoPlugin)).toEqual([
+      'driver echo-nic has nothing in the field, 1af4:10e1 in its decorator',
+      'hardware echo-nic is not in the field',
+      'hardware other is in the field only',
+    ]);
   });
 });
 

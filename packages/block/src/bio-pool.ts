@@ -10,10 +10,10 @@
 import type { Memory } from '@pincushion/mm';
 import { Context, PincushionError, WorkItem, formatNs } from '@pincushion/sim';
 import type { Task, Tracepoint } from '@pincushion/sim';
-import { Bio, BioPages, BioState, ignoreEnd, opName } from './bio';
+import { Bio, BioPages, BioState, deviceOf, ignoreEnd, opName } from './bio';
 import type { BioOwner } from './bio';
 import { bioReleasePages } from './release';
-import { bioEndIo } from './submit';
+import { bioEndIo } from './end';
 
 const QUARANTINED = 64;
 /** Bio ids of pool p are p + 1024, p + 2048…: unique among the pools of a world. */
@@ -26,6 +26,7 @@ const NAMED_MAX = 16;
 const FREE = BioState.free;
 const FILLING = BioState.filling;
 const SUBMITTED = BioState.submitted;
+const WAITING = BioState.waiting;
 const NONE = BioPages.none;
 const IGNORE = ignoreEnd;
 
@@ -47,15 +48,25 @@ export class BioPool implements BioOwner {
   /** Ids of bios that a report has named already. */
   private readonly reportedIds = new Set<number>();
 
-  /** @param maxPages the most pages of one bio */
+  /**
+   * @param maxPages the most pages of one bio
+   * @param ofDisk the pool of a disk's parts and requests: a bio of its submitter, which waits for them, stands for them in
+   * the report of lost bios, and they have tracepoints of their own
+   */
   constructor(
     readonly memory: Memory,
     readonly maxPages: number,
+    ofDisk = false,
   ) {
     const world = memory.world;
     this.withSites = memory.ledger.mode === 'full';
-    this.onSubmit = world.trace.point('block:submit', ['bioId', 'op', 'sector', 'sectors']);
-    this.onComplete = world.trace.point('block:complete', ['bioId', 'status', 'op', 'sectors']);
+    // The flow of an I/O in a trace goes by `bioId`: of a part it is the bio of the submitter.
+    this.onSubmit = ofDisk
+      ? world.trace.point('block:issue', ['bioId', 'part', 'sector', 'sectors'])
+      : world.trace.point('block:submit', ['bioId', 'op', 'sector', 'sectors']);
+    this.onComplete = ofDisk
+      ? world.trace.point('block:issued', ['part', 'status', 'op', 'sectors'])
+      : world.trace.point('block:complete', ['bioId', 'status', 'op', 'sectors']);
     this.endHandler = world.handler('block:end-refused', Context.softirq, (index) => {
       const bio = this.all[index];
       bioEndIo(bio, bio.status);
@@ -63,6 +74,7 @@ export class BioPool implements BioOwner {
     });
     this.nextId = ID_STEP + (this.endHandler % ID_STEP);
     this.dirtyWork = new WorkItem('block:dirty-pages', () => this.dirtyPages());
+    if (ofDisk) return;
     world.atEnd(() => {
       this.reportNeverEnded();
       return undefined;
@@ -82,7 +94,7 @@ export class BioPool implements BioOwner {
     bio.pageKind = NONE;
     bio.pageCount = 0;
     bio.firstOffset = 0;
-    bio.endIo = IGNORE;
+    bio.vectored = false;
     bio.retries = 0;
     return bio;
   }
@@ -90,9 +102,15 @@ export class BioPool implements BioOwner {
   /** Takes a bio back. Its pages must have been given back. Any context; throws BIO_INVALID when it is in flight or free. */
   free(bio: Bio): void {
     const state = bio.state;
-    if (state === SUBMITTED || state === FREE) this.badFree(bio);
+    if (state === SUBMITTED || state === FREE || state === WAITING || bio.children !== 0) this.badFree(bio);
     if (bio.pageKind !== NONE && bio.pageCount !== 0) this.badFree(bio);
     bio.state = FREE;
+    bio.endIo = IGNORE;
+    const disk = bio.disk;
+    if (disk !== null) {
+      bio.lastDiskName = disk.name;
+      bio.disk = null;
+    }
     if (this.withSites) this.quarantine.push(bio);
     else this.spare[this.spareCount++] = bio;
   }
@@ -130,7 +148,9 @@ export class BioPool implements BioOwner {
   }
 
   private reportNeverEnded(): void {
-    const lost = this.all.filter((bio) => bio.state === SUBMITTED && !this.reportedIds.has(bio.id));
+    const lost = this.all.filter(
+      (bio) => (bio.state === SUBMITTED || bio.state === WAITING) && !this.reportedIds.has(bio.id),
+    );
     if (lost.length === 0) return;
     for (const bio of lost) this.reportedIds.add(bio.id);
     const world = this.memory.world;
@@ -156,11 +176,13 @@ export class BioPool implements BioOwner {
     const why =
       bio.state === SUBMITTED
         ? 'while the driver still has it'
-        : bio.state === FREE
-          ? 'a second time'
-          : 'with its pages still held';
+        : bio.children !== 0
+          ? 'while chained bios have not ended'
+          : bio.state === FREE
+            ? 'a second time'
+            : 'with its pages still held';
     throw new PincushionError('BIO_INVALID', `bio ${bio.id} was freed ${why}`, {
-      ...(bio.disk === null ? {} : { device: bio.disk.name }),
+      ...deviceOf(bio),
     });
   }
 }

@@ -60,7 +60,6 @@ export class DirectIo {
   /** endIo of a bio that is a whole request, and of one that is part of a request. */
   private readonly wholeEndIo: (bio: Bio) => undefined;
   private readonly endIo: (bio: Bio) => undefined;
-  private readonly emptyHandler: number;
 
   /**
    * Requests of several bios and of programs, by slot: caller's token, references (bios in flight and the submission),
@@ -104,10 +103,6 @@ export class DirectIo {
       this.bioEnded(bio);
       return undefined;
     };
-    this.emptyHandler = this.world.handler('direct-io:empty', Context.softirq, (slot) => {
-      this.drop(slot);
-      return undefined;
-    });
     this.programsWait = new WaitQueue(this.world, `direct I/O of ${owner} on ${disk.name}`);
     for (let slot = 63; slot >= 0; slot--) this.freeSlots[this.freeCount++] = slot;
   }
@@ -239,7 +234,11 @@ export class DirectIo {
     }
     const slot = this.takeSlot(token, program);
     if (left === 0) {
-      this.world.schedule(0, this.emptyHandler, slot);
+      // A closure and no handler: handlers live as long as the world, and would keep a disk that is gone.
+      this.world.after(0, Context.softirq, () => {
+        this.drop(slot);
+        return undefined;
+      });
       return 0;
     }
     return this.pump(slot, op, address, left, sector, cpu);

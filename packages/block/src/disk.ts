@@ -1,27 +1,18 @@
 /**
- * A disk: what the block layer submits to. A driver derives its disk from this and implements `queueBio`.
+ * A disk: what the block layer submits to. A driver derives its disk from this and implements `queueBio`, or from
+ * `MultiQueueDisk`, where the block layer keeps the queues.
  *
- * Left out on purpose: partitions, zones, request merging and schedulers, media change.
- * Source: Linux 6.18 include/linux/blkdev.h (struct gendisk, struct queue_limits), block/genhd.c.
+ * Left out on purpose: partitions, zones, schedulers, media change.
+ * Source: Linux 6.18 include/linux/blkdev.h (struct gendisk), block/genhd.c.
  */
+import { PAGE_SIZE } from '@pincushion/mm';
 import { WaitQueue } from '@pincushion/sim';
 import type { Task, World } from '@pincushion/sim';
 import type { Bio } from './bio';
-
-export interface QueueLimits {
-  /** Smallest addressable unit, bytes: a power of two, 512 to 4096. */
-  readonly logicalBlockBytes: number;
-  /** Longest read or write bio, bytes. */
-  readonly maxBytes: number;
-  /** Most pages of one bio. */
-  readonly maxPages: number;
-  /** Alignment that the address of a buffer needs, bytes, a power of two; the logical block when absent. */
-  readonly dmaAlignmentBytes?: number;
-  /** Longest discard bio, bytes; without limit when absent. */
-  readonly maxDiscardBytes?: number;
-  /** Longest write-zeroes bio, bytes; without limit when absent. */
-  readonly maxWriteZeroesBytes?: number;
-}
+import type { BioPool } from './bio-pool';
+import type { FlushQueue } from './flush';
+import { checkLimits } from './queue-limits';
+import type { QueueLimits } from './queue-limits';
 
 export abstract class Disk {
   /** Set by the driver when the device is lost (GD_DEAD): what is submitted from then on ends with `offline`. */
@@ -30,10 +21,21 @@ export abstract class Disk {
   inFlight = 0;
   /** The world of the bios seen last; null before the first. Kept by submitBio. */
   world: World | null = null;
-  /** The limits that every submission looks at, where they are read fastest. */
+  /** Of the limits, what every submission looks at, where it is read fastest. */
   readonly blockMask: number;
   readonly maxBioBytes: number;
   readonly maxBioPages: number;
+  /** Masks of bits that must be 0: in addresses of buffers, and where pieces of a bio meet. */
+  readonly dmaMask: number;
+  readonly gapMask: number;
+  /** A run of at most so many bytes and pages keeps every limit, wherever it lies. */
+  readonly straightBytes: number;
+  readonly straightPages: number;
+  /** The device has refused write-zeroes once: zero pages are written from then on. */
+  writeZeroesRefused = false;
+  /** The disk's own bios, for parts and requests, and its flushes; made when first needed. */
+  parts: BioPool | null = null;
+  flushes: FlushQueue | null = null;
   private idle: WaitQueue | null = null;
 
   /** @param name without a path, "nvme0n1" @param capacitySectors in units of 512 bytes */
@@ -45,6 +47,18 @@ export abstract class Disk {
     this.blockMask = limits.logicalBlockBytes - 1;
     this.maxBioBytes = limits.maxBytes;
     this.maxBioPages = limits.maxPages;
+    checkLimits(name, limits);
+    this.dmaMask = (limits.dmaAlignmentBytes ?? limits.logicalBlockBytes) - 1;
+    this.gapMask = limits.virtBoundaryBytes === 0 ? 0 : (limits.virtBoundaryBytes ?? PAGE_SIZE) - 1;
+    const segmented = limits.maxSegments ?? limits.maxSegmentBytes ?? limits.segmentBoundaryBytes;
+    this.straightBytes = limits.chunkBytes === undefined ? limits.maxBytes : 0;
+    // A single page is a single segment within every limit; a run over two pages may already be too many.
+    this.straightPages = segmented === undefined ? limits.maxPages : 1;
+  }
+
+  /** Looks for completions of a polled bio, as the interrupt would: how many there were (ops->poll_bio). Any context. */
+  poll(_bio: Bio): number {
+    return 0;
   }
 
   /**

@@ -8,12 +8,13 @@
  *             bioEndIo(bio, …)
  * ```
  * A waiting bio stays in line until `take` gives it its tag, so that nobody overtakes it.
+ * For drivers that take bios as they come; `DispatchQueue` does more and uses the tags of this.
  * Left out on purpose: sharing tags between queues, reserved tags, fairness.
  * Source: Linux 6.18 block/blk-mq-tag.c (blk_mq_get_tag, blk_mq_put_tag), lib/sbitmap.c.
  */
 import { PincushionError } from '@pincushion/sim';
 import type { Bio } from './bio';
-import { bioEndIo } from './submit';
+import { bioEndIo } from './end';
 
 /** Room in line at first; a power of two. */
 const LINE = 64;

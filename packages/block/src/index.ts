@@ -1,12 +1,24 @@
-/** Block layer after Linux: bio, completion, user-buffer extraction, direct I/O on raw devices. */
-export { Bio, BioOp, BioPages, BioState, REQ_FUA, REQ_SYNC } from './bio';
+/** Block layer after Linux: bios, split and merge, queues with tags, timeouts and flushes, direct I/O on raw devices. */
+export { Bio, BioOp, BioPages, BioState, REQ_FUA, REQ_NOMERGE, REQ_POLLED, REQ_PREFLUSH, REQ_SYNC } from './bio';
 export type { BioVec } from './bio';
+export { bioAddPage, bioAddUserPage, bioAddZeroPage } from './bio-page';
 export { BioPool } from './bio-pool';
+export { bioChain } from './chain';
+export { bioAllocClone } from './clone';
 export { DirectIo } from './direct-io';
 export { Disk } from './disk';
-export type { QueueLimits } from './disk';
+export { DispatchQueue } from './dispatch-queue';
+export type { QueueOps, QueueSetup } from './dispatch-queue';
+export { bioEndIo } from './end';
 export { HardwareQueue } from './hardware-queue';
+export { MultiQueueDisk } from './multi-queue-disk';
+export { blkUpdateRequest } from './partial';
+export { Plug } from './plug';
+export { bioPoll } from './poll';
+export type { QueueLimits } from './queue-limits';
 export { bioCheckPagesDirty, bioPutPages, bioReleasePages, bioSetPagesDirty } from './release';
+export { TimeoutAnswer } from './request-deadlines';
 export { BlkStatus, blkStatusToErrno } from './status';
-export { bioEndIo, submitBio } from './submit';
+export { submitBio } from './submit';
+export { submitBioWait } from './submit-wait';
 export { bioAddUserPages } from './user-buffer';

@@ -61,6 +61,7 @@ export function bioCheckPagesDirty(bio: Bio, memory: Memory): void {
   const pages = bio.pages;
   for (let i = 0; i < bio.pageCount; i++) {
     if (!gup.isDirty(pages[i])) {
+      memory.writeback.counts.biosDeferred++;
       bio.owner.dirtyLater(bio);
       return;
     }

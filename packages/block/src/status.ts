@@ -23,7 +23,8 @@ import {
   ETIMEDOUT,
 } from '@pincushion/sim';
 
-/** Too many references; nothing else in the product returns it. */
+/** Nothing else in the product returns these. */
+const EREMCHG = 78;
 const ETOOMANYREFS = 109;
 
 export const BlkStatus = {
@@ -38,6 +39,7 @@ export const BlkStatus = {
   protection: 8,
   resource: 9,
   ioerr: 10,
+  dmRequeue: 11,
   again: 12,
   devResource: 13,
   zoneOpenResource: 14,
@@ -71,6 +73,8 @@ export function blkStatusToErrno(status: number): number {
       return -EILSEQ;
     case BlkStatus.resource:
       return -ENOMEM;
+    case BlkStatus.dmRequeue:
+      return -EREMCHG;
     case BlkStatus.again:
       return -EAGAIN;
     case BlkStatus.devResource:

@@ -1,10 +1,11 @@
 /**
  * From a buffer of a process to the pages of a bio.
  *
+ * How the pages are held is a setting of the machine (`Memory.directIoHold`): pinned since 6.5, by plain references before.
  * Source: Linux 6.18 block/bio.c (bio_iov_iter_get_pages, __bio_iov_iter_get_pages), lib/iov_iter.c.
  */
 import { FOLL_WRITE, PAGE_SIZE } from '@pincushion/mm';
-import type { Memory, Mm, PinnedPages } from '@pincushion/mm';
+import type { GottenPages, Memory, Mm, PinnedPages } from '@pincushion/mm';
 import { EFAULT } from '@pincushion/sim';
 import type { MaySleep, Task } from '@pincushion/sim';
 import { BioOp, BioPages } from './bio';
@@ -17,10 +18,11 @@ const PAGE_BITS = 12;
 const WRITE = FOLL_WRITE;
 const OP_READ = BioOp.read;
 const PIN = BioPages.pin;
+const GET = BioPages.get;
 
 /**
- * Pins the pages of a user buffer and makes them the data of an empty bio (B-01): short-term pins (O-01), for writing only
- * if the device writes memory. Takes as many pages as the bio holds (B-03) and trims to whole logical blocks; what was
+ * Holds the pages of a user buffer and makes them the data of an empty bio (B-01): by short-term pins (O-01) or plain
+ * references, for writing only if the device writes memory. Takes as many pages as the bio holds (B-03) and trims to whole logical blocks; what was
  * pinned beyond them is given back at once (B-04), so that a partly bad buffer never leaks a pin (O-07).
  * Task context, since pinning may sleep. The caller owes bioReleasePages.
  * @param blockBytes logical block of the disk, a power of two @param owner ledger owner
@@ -40,9 +42,12 @@ export function bioAddUserPages(
   const wanted = bytes <= room ? bytes : room - (room & (blockBytes - 1));
   const n = (offset + wanted + OFFSET_MASK) >>> PAGE_BITS;
   const flags = bio.op === OP_READ ? WRITE : 0;
-  const pinned = memory.gup.pinUserPagesFast(mm, address, n, flags, bio.pages as PinnedPages, 0, owner);
+  const isPin = memory.directIoHold === 'pin';
+  const pinned = isPin
+    ? memory.gup.pinUserPagesFast(mm, address, n, flags, bio.pages as PinnedPages, 0, owner)
+    : memory.gup.getUserPagesFast(mm, address, n, flags, bio.pages as GottenPages, 0, owner);
   if (pinned === n) {
-    bio.pageKind = PIN;
+    bio.pageKind = isPin ? PIN : GET;
     bio.pageCount = n;
     bio.firstOffset = offset;
     bio.bytes = wanted;
@@ -65,9 +70,13 @@ function keepPinned(
   const there = Math.min(wanted, pinned * PAGE - offset);
   const bytes = there - (there & (blockBytes - 1));
   const used = bytes === 0 ? 0 : Math.ceil((offset + bytes) / PAGE);
-  if (used < pinned) memory.gup.unpinUserPages(bio.pages as PinnedPages, used, pinned - used);
+  const isPin = memory.directIoHold === 'pin';
+  if (used < pinned) {
+    if (isPin) memory.gup.unpinUserPages(bio.pages as PinnedPages, used, pinned - used);
+    else memory.gup.putPages(bio.pages as GottenPages, used, pinned - used);
+  }
   if (bytes === 0) return -EFAULT;
-  bio.pageKind = PIN;
+  bio.pageKind = isPin ? PIN : GET;
   bio.pageCount = used;
   bio.firstOffset = offset;
   bio.bytes = bytes;

@@ -39,6 +39,23 @@ describe('direct I/O', () => {
     expect(done).toEqual(['1:4096']);
   });
 
+  it('takes plain references where the machine says so, and gives them back by put (profile 6.1)', () => {
+    const { memory, mm, disk, io, run, buffer, done, pinned, codes } = bench({}, 'full', 4096, { directIo: 'get' });
+    disk.content.set(pattern(3 * PAGE_SIZE, 4));
+    const to = buffer(3);
+    const { getsAcquired } = memory.ledger.counters;
+    expect(run(io.submit(READ, to, 3 * PAGE_SIZE, 0, 0, 1))).toBe(0);
+    expect([pinned(), memory.ledger.counters.getsAcquired - getsAcquired, mm.hasPinned]).toEqual([0, 3, false]);
+    disk.interrupt();
+    const { getsAcquired: taken, getsReleased: given } = memory.ledger.counters;
+    expect([done, taken - given, codes()]).toEqual([['1:12288'], 0, []]);
+    // A bad end: what was taken beyond the last whole block goes back at once (B-04, O-07).
+    run(mm.munmap(to + PAGE_SIZE, PAGE_SIZE));
+    expect(run(io.submit(READ, to, 2 * PAGE_SIZE, 0, 0, 2))).toBe(0);
+    disk.interrupt();
+    expect(memory.ledger.counters.getsAcquired - memory.ledger.counters.getsReleased).toBe(0);
+  });
+
   it('pins nothing for a write from an untouched page: the source is the zero page (O-02)', () => {
     const { memory, disk, io, run, buffer } = bench();
     disk.content.fill(0xff);

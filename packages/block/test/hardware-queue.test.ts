@@ -12,7 +12,7 @@ function queueOf(depth: number) {
   const onEnd: { again: (n: number) => undefined } = { again: () => undefined };
   const bioOf = (n: number): Bio => {
     const bio = pool.alloc();
-    bio.op = BioOp.flush;
+    bio.op = BioOp.read;
     bio.privateData = n;
     bio.endIo = (one) => {
       ended.push(`${one.privateData}:${one.status}`);

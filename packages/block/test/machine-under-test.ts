@@ -2,7 +2,7 @@
 import { BioOp, BlkStatus, DirectIo, Disk, bioEndIo } from '@pincushion/block';
 import type { Bio, QueueLimits } from '@pincushion/block';
 import { MAP_ANONYMOUS, MAP_PRIVATE, Memory, PAGE_SIZE, PROT_READ, PROT_WRITE } from '@pincushion/mm';
-import type { LedgerMode, Mm } from '@pincushion/mm';
+import type { LedgerMode, MemoryOptions, Mm } from '@pincushion/mm';
 import { Context, World } from '@pincushion/sim';
 import type { Finding, MaySleep } from '@pincushion/sim';
 
@@ -84,9 +84,14 @@ export interface Bench {
   finding: (code: string) => Finding;
 }
 
-export function bench(limits: Partial<QueueLimits> = {}, ledger: LedgerMode = 'full', sectors = 4096): Bench {
+export function bench(
+  limits: Partial<QueueLimits> = {},
+  ledger: LedgerMode = 'full',
+  sectors = 4096,
+  options: Partial<MemoryOptions> = {},
+): Bench {
   const world = new World({ seed: 1 });
-  const memory = new Memory(world, { ramBytes: 64 * 1024 * 1024, ledger });
+  const memory = new Memory(world, { ramBytes: 64 * 1024 * 1024, ledger, ...options });
   const mm = memory.createMm('program');
   const disk = new RamDisk(memory, sectors, limits);
   const io = new DirectIo(memory, disk, mm, 'program');

@@ -29,5 +29,6 @@ describe('a block status', () => {
     expect(blkStatusToErrno(BlkStatus.ok)).toBe(0);
     expect(errnoName(blkStatusToErrno(200))).toBe('EIO');
     expect(blkStatusToErrno(BlkStatus.zoneOpenResource)).toBe(-109);
+    expect(blkStatusToErrno(BlkStatus.dmRequeue)).toBe(-78);
   });
 });

@@ -28,6 +28,11 @@ export class NodeHostFiles extends HostFiles {
     return this.opened.size > 0;
   }
 
+  /** What models have asked for so far. */
+  get all(): readonly { readonly path: string; readonly size: number; readonly writable: boolean }[] {
+    return [...this.opened];
+  }
+
   /** Closes what is still open: for a command that ends early. */
   closeAll(): void {
     for (const file of this.opened) file.close();
@@ -39,8 +44,8 @@ class NodeHostFile implements HostFile {
   private fd: number;
 
   constructor(
-    private readonly path: string,
-    private readonly writable: boolean,
+    readonly path: string,
+    readonly writable: boolean,
   ) {
     this.fd = this.attempt('opened', () => openSync(path, writable ? 'r+' : 'r'));
     const facts = fstatSync(this.fd);

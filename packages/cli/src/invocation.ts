@@ -4,4 +4,6 @@ import type { Terminal } from './terminal';
 export interface Invocation {
   readonly terminal: Terminal;
   exitCode: number;
+  /** The line that runs again what the command is about to fail with; told after the error. */
+  again: string | null;
 }

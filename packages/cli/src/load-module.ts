@@ -1,15 +1,17 @@
 /**
  * Loads modules of the user: machine files, workload modules, plugins. `require` loads CommonJS and, since Node 20.19,
  * ES modules without top-level await. TypeScript needs somebody who strips the types: in a clone the repository's hook,
- * elsewhere a newer Node or a loader that the user has registered.
+ * elsewhere `loadTypeScriptSources`.
  */
 import { createRequire } from 'node:module';
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { PincushionError, UsageError } from '@pincushion/sim';
 import { messageWithPlace } from './outside-failure';
+import { loadTypeScriptSources } from './typescript-sources';
 
 const MODULE_FILE = /\.[cm]?[jt]s$/;
+const TYPESCRIPT_FILE = /\.[cm]?ts$/;
 
 export function isModulePath(path: string): boolean {
   return MODULE_FILE.test(path);
@@ -29,6 +31,7 @@ export function loadModule(path: string, what: keyof typeof FAILURE_CODES): Read
     throw new UsageError('FILE_UNREADABLE', `${path}: the ${what} cannot be read: there is no such file or folder`);
   }
   try {
+    if (TYPESCRIPT_FILE.test(path)) loadTypeScriptSources();
     return asRecord(createRequire(absolute)(absolute));
   } catch (error) {
     if (error instanceof PincushionError) throw error;
@@ -36,21 +39,30 @@ export function loadModule(path: string, what: keyof typeof FAILURE_CODES): Read
       FAILURE_CODES[what],
       `${path}: the ${what} failed while it was loaded: ${messageWithPlace(error)}`,
       {
-        ...(untranslated(path, error) ? { hint: NEEDS_TYPESCRIPT } : {}),
         cause: error,
       },
     );
   }
 }
 
-const NEEDS_TYPESCRIPT =
-  'compiling it to JavaScript first, or a clone of the repository: this Node cannot load TypeScript by itself';
-
-/** A Node without a TypeScript loader takes a .ts file for JavaScript and stumbles over its first type. */
-function untranslated(path: string, error: unknown): boolean {
-  return /\.[cm]?ts$/.test(path) && error instanceof SyntaxError;
-}
-
 function asRecord(loaded: unknown): Readonly<Record<string, unknown>> {
   return typeof loaded === 'object' && loaded !== null ? (loaded as Record<string, unknown>) : { default: loaded };
+}
+
+/**
+ * The file that a package is loaded from which lies in a folder of its own: its sources, where `exports` names them under the
+ * condition `pincushion-source`, so that what is verified is what was just written; otherwise what everybody gets. `entry`:
+ * the subpath of its exports. Throws what Node throws for a package that cannot be found.
+ */
+export function packageModule(folder: string, entry = '.'): string {
+  const manifest = resolve(folder, 'package.json');
+  const { name, exports } = JSON.parse(readFileSync(manifest, 'utf8')) as PackageManifest;
+  const source = exports?.[entry]?.['pincushion-source'];
+  if (typeof source === 'string' && existsSync(join(folder, source))) return resolve(folder, source);
+  return createRequire(manifest).resolve(name + entry.slice(1));
+}
+
+interface PackageManifest {
+  readonly name: string;
+  readonly exports?: Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>;
 }

@@ -8,7 +8,7 @@ import { parseMachine, parseMachineText } from '@pincushion/machine';
 import type { Plugin } from '@pincushion/driver';
 import { UsageError } from '@pincushion/sim';
 import { isModulePath, loadModule } from './load-module';
-import { loadPlugins } from './plugins';
+import { resolvePlugins } from './plugin-resolution';
 import { readUserFile } from './read-file';
 
 export interface DescribedMachine {
@@ -27,10 +27,20 @@ const DEFAULT_MACHINE = {
 const DEFAULT_SOURCE = 'the default machine';
 
 export function describeMachine(path: string | undefined): DescribedMachine {
-  const description = path === undefined ? parseMachine(DEFAULT_MACHINE, DEFAULT_SOURCE) : readDescription(path);
-  const folder = path === undefined ? process.cwd() : dirname(resolve(path));
-  const names = description.devices.map((device) => device.plugin);
-  return { description, plugins: loadPlugins(names, path ?? DEFAULT_SOURCE, folder), folder };
+  const { description, source, folder } = machineFile(path);
+  return { ...resolvePlugins(description, source, folder), folder };
+}
+
+/** What a machine file says, before any plugin is looked for. */
+export function machineFile(path: string | undefined): {
+  readonly description: MachineDescription;
+  /** For messages. */
+  readonly source: string;
+  readonly folder: string;
+} {
+  return path === undefined
+    ? { description: parseMachine(DEFAULT_MACHINE, DEFAULT_SOURCE), source: DEFAULT_SOURCE, folder: process.cwd() }
+    : { description: readDescription(path), source: path, folder: dirname(resolve(path)) };
 }
 
 function readDescription(path: string): MachineDescription {

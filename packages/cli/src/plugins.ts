@@ -1,24 +1,25 @@
 /**
- * Finds the plugins that a machine description names: packages, looked up first from the machine file's folder, then
- * from this command; or module files, relative to the machine file (`./my-nic.ts`). No other plugin's code is run.
+ * Loads plugins by their names: packages, looked up first from the machine file's folder, then from this command; or
+ * module files, relative to the machine file (`./my-nic.ts`). No other plugin's code is run.
  */
 import { createRequire } from 'node:module';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { Plugin } from '@pincushion/driver';
+import { nearestName } from '@pincushion/driver';
 import { UsageError } from '@pincushion/sim';
 import { isModulePath, loadModule } from './load-module';
-import { nearestName } from '@pincushion/driver';
 
 /** The plugins that come with this command. */
 const BUNDLED: readonly string[] = ['@pincushion/nvme-p2p'];
 
 /** Loads each named plugin once; `source` says in messages where the names come from, `folder` is where they are looked up. */
 export function loadPlugins(names: Iterable<string>, source: string, folder: string): readonly Plugin[] {
-  return [...new Set(names)].map((name) => loadPlugin(name, source, folder));
+  return [...new Set(names)].map((name) => loadPlugin(locatePlugin(name, source, folder), name, source));
 }
 
-function loadPlugin(name: string, source: string, folder: string): Plugin {
-  const exported = loadModule(locatePlugin(name, source, folder), 'plugin');
+/** The plugin of a module file, under the name by which it was found. Throws `UsageError` PLUGIN_INVALID. */
+export function loadPlugin(file: string, name: string, source: string): Plugin {
+  const exported = loadModule(file, 'plugin');
   const plugin = exported['plugin'] ?? exported['default'];
   if (!isPlugin(plugin)) {
     throw new UsageError('PLUGIN_INVALID', `${source}: "${name}" is a module, but not a plugin`, {

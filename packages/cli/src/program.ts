@@ -13,6 +13,8 @@ import { demoCommand } from './commands/demo';
 import { explainCommand } from './commands/explain';
 import { fuzzCommand } from './commands/fuzz';
 import { machineCommand } from './commands/machine';
+import { newCommand } from './commands/new';
+import { replayCommand } from './commands/replay';
 import { runWorkloadsCommand } from './commands/run';
 import { showcaseCommand } from './commands/showcase';
 import { verifyCommand } from './commands/verify';
@@ -29,6 +31,8 @@ const SUBCOMMANDS = [
   conformanceCommand,
   fuzzCommand,
   verifyCommand,
+  replayCommand,
+  newCommand,
   demoCommand,
   showcaseCommand,
   explainCommand,
@@ -36,14 +40,16 @@ const SUBCOMMANDS = [
 
 /** Runs one command line (without `node` and the script) to its end; never throws. */
 export async function runCommandLine(words: readonly string[], terminal: Terminal): Promise<number> {
-  const invocation: Invocation = { terminal, exitCode: ExitCode.done };
+  const invocation: Invocation = { terminal, exitCode: ExitCode.done, again: null };
   try {
     const program = buildProgram(invocation);
     if (words.length === 0) program.outputHelp();
     else await program.parseAsync([...words], { from: 'user' });
     return invocation.exitCode;
   } catch (error) {
-    return reportError(error, terminal);
+    const code = reportError(error, terminal);
+    if (invocation.again !== null) terminal.err(`again: ${invocation.again}\n`);
+    return code;
   }
 }
 

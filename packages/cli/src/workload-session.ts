@@ -5,7 +5,7 @@
 import { nearestName } from '@pincushion/driver';
 import { Machine } from '@pincushion/machine';
 import type { LedgerMode } from '@pincushion/mm';
-import type { FaultPlan } from '@pincushion/sim';
+import type { FaultPlan, ForcedChoice } from '@pincushion/sim';
 import { PincushionError, UsageError, World } from '@pincushion/sim';
 import type { RunProgress, RunReport, Workload, WorkloadRunOptions } from '@pincushion/workloads';
 import { WorkloadRun } from '@pincushion/workloads';
@@ -22,6 +22,8 @@ const SLICE_EVENTS = 20_000;
 export interface SessionOptions {
   readonly seed: number;
   readonly ledger?: LedgerMode;
+  /** Decisions that do not follow the seed. */
+  readonly forced?: readonly ForcedChoice[];
   /** What goes wrong, counted from when the machine is up. */
   readonly faults?: FaultPlan;
   /** Looks after each slice, and at the end, whether anything in memory contradicts itself. */
@@ -31,22 +33,29 @@ export interface SessionOptions {
 
 /** What a session tells while it runs. */
 export interface SessionListener {
+  /** The world is there; no decision has been taken. `hostFiles`: what hardware models open is noted there. */
+  begun?(world: World, hostFiles: NodeHostFiles): void;
   /** The machine is up and the workload fits it; nothing has run yet. */
   booted?(machine: Machine): void;
   progressed?(progress: RunProgress): void;
 }
+
+/** Asked after each slice whether to stop. */
+export type Stopping = Pick<Interruption, 'requested' | 'turn'>;
 
 /** Runs to the end, or to an interruption, whose report says so. Throws UsageError before the first I/O. */
 export async function runSession(
   workload: Workload,
   { description, plugins, folder }: DescribedMachine,
   options: SessionOptions,
-  interruption: Interruption,
+  interruption: Stopping,
   listener: SessionListener = {},
 ): Promise<RunReport> {
   const hostFiles = new NodeHostFiles(folder);
   try {
-    const world = new World({ seed: options.seed });
+    const { seed, forced } = options;
+    const world = new World({ seed, ...(forced === undefined ? {} : { forced }) });
+    listener.begun?.(world, hostFiles);
     const boot = { plugins, hostFiles, ...(options.ledger === undefined ? {} : { ledger: options.ledger }) };
     const machine = world.complete(Machine.boot(world, description, boot), 'boot');
     // A disk that has an image behind it may hold anything where this run has not written.
@@ -72,16 +81,16 @@ export async function runSession(
 }
 
 /** One slice; false at the end, which is also when the workload needs a disk that the fault plan has pulled out. */
-function stepUnlessGone(run: WorkloadRun, { world, devices }: Machine): boolean {
+function stepUnlessGone(run: WorkloadRun, { world, devices, bus }: Machine): boolean {
   try {
     return run.step(SLICE_EVENTS);
   } catch (error) {
-    const gone = devices.find(({ unplugged }) => unplugged);
+    const gone = devices.find(({ unplugged }) => unplugged)?.path ?? bus.gone.at(0);
     if (gone === undefined || !(error instanceof PincushionError) || error.code !== 'DEVICE_UNKNOWN') throw error;
     world.findings.report({
       code: 'IO_FAILED',
-      summary: `the workload ended early: ${gone.path} was pulled out, and with it its disk`,
-      device: gone.path,
+      summary: `the workload ended early: ${gone} was pulled out, and with it its disk`,
+      device: gone,
       sites: [],
       details: [],
     });

@@ -16,7 +16,7 @@ const terminal = processTerminal();
 
 async function run(plan: string) {
   const said = { out: '', err: '' };
-  const code = await runCommandLine(['run', job, '--fault', plan, '--json'], {
+  const code = await runCommandLine(['run', job, '--fault', plan, '--json', '--replay-dir', folder], {
     ...terminal,
     out: (text) => void (said.out += text),
     err: (text) => void (said.err += text),
@@ -33,11 +33,12 @@ describe('run --fault', () => {
     'completion@5=late:1ms',
     'completion@7=reorder',
     'dma@40=delay:50us',
+    'map@9', // No addresses just now: sent again (BLK_STS_RESOURCE).
   ])('%s: the NVMe driver gets over it, and nothing is lost', async (plan) => {
     expect(await run(plan)).toEqual({ code: ExitCode.done, err: '', findings: [] });
   });
 
-  it.each(['pin@9=EFAULT', 'map@9'])('%s: an I/O fails, and the command says so', async (plan) => {
+  it.each(['pin@9=EFAULT', 'map@9=EINVAL'])('%s: an I/O fails, and the command says so', async (plan) => {
     const { code, findings } = await run(plan);
     expect([code, findings.map((finding) => finding.code)]).toEqual([ExitCode.findings, ['IO_FAILED']]);
   });

@@ -5,7 +5,8 @@
  * is inherited by its children and ends with the last process that has it, as file descriptors do.
  * What each operation does is in `operations/`, one file for each kernel path.
  */
-import { FileSystem } from '@pincushion/fs';
+import { newMemoryFileSystem } from '@pincushion/fs';
+import type { FileSystem } from '@pincushion/fs';
 import { World, errnoName } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
 import type { Mm, User } from '@pincushion/mm';
@@ -87,7 +88,7 @@ export class ScenarioMachine {
 
   /** A file system with a store; mounted when a file is made on it. */
   get fileSystem(): FileSystem {
-    return (this.mounted ??= new FileSystem(this.memory, { readaheadBytes: RECORDED_READAHEAD_BYTES }));
+    return (this.mounted ??= newMemoryFileSystem(this.memory, { readaheadBytes: RECORDED_READAHEAD_BYTES }));
   }
 
   /** Does one step. */

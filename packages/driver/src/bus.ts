@@ -1,6 +1,7 @@
 /**
  * The bus of a machine: plugs hardware into slots, finds its driver, binds it, and takes both out again.
  *
+ * A device that is gone is forgotten: who holds its handle keeps it, and nobody else does. Its number is not used again.
  * Source followed: `pci_scan_slot`, `really_probe` (`drivers/base/dd.c`), in their order: power on, match, check the
  * configuration, probe.
  */
@@ -30,8 +31,10 @@ export interface DeviceSlot {
 }
 
 export class Bus {
-  readonly devices: Device[] = [];
-  private readonly preferred = new Map<Device, string | undefined>();
+  private readonly present: Device[] = [];
+  /** Of all devices there ever were, by their number. */
+  private readonly paths: string[] = [];
+  private readonly preferred = new WeakMap<Device, string>();
 
   constructor(
     readonly platform: Platform,
@@ -41,11 +44,26 @@ export class Bus {
     for (const plugin of plugins) checkPlugin(plugin);
   }
 
+  /** Devices that are plugged in, in the order in which they were. */
+  get devices(): readonly Device[] {
+    return this.present;
+  }
+
+  /** Paths of the devices that were pulled out or shut down, in the order in which they had been plugged in. */
+  get gone(): readonly string[] {
+    return this.paths.filter((_path, index) => this.present.every((device) => device.index !== index));
+  }
+
+  /** Path of a device, also of one that is gone; undefined for a number that none has. */
+  pathOf(index: number): string | undefined {
+    return this.paths.at(index);
+  }
+
   /** Plugs hardware in and powers it on. The device is unbound. Throws `UsageError` for a bad name or settings. */
   plugIn({ name, hardware, plugin, model }: DeviceSlot): Device {
     const { world, memory, iommu, interrupts, hostFiles, machineName } = this.platform;
     const path = machineName === '' ? name : `${machineName}/${name}`;
-    if (this.devices.some((device) => device.name === name && device.state !== 'gone')) {
+    if (this.present.some((device) => device.name === name)) {
       throw new UsageError('DEVICE_DUPLICATE', `two devices are called ${name}`, {
         device: path,
         expected: 'a name of its own for each device',
@@ -58,15 +76,15 @@ export class Bus {
       meta.config === undefined
         ? {}
         : parseConfig(meta.config, model ?? {}, { code: 'DRIVER_CONFIG_INVALID', where: 'model', device: path });
-    const device = new Device(world, memory, iommu, interrupts, name, path, this.devices.length, new hardware(), meta);
+    const device = new Device(world, memory, iommu, interrupts, name, path, this.paths.length, new hardware(), meta);
     device.hardware.plugInto({ world, path, lines: device.lines, hostFiles }, config);
     device.hardware.connect(device.domain);
     device.hardware.powerOn();
-    this.devices.push(device);
-    world.faults.attachDevice(path, (atNs, wanted) => {
-      this.goAt(device, atNs, wanted);
-    });
-    this.preferred.set(device, plugin);
+    this.present.push(device);
+    this.paths.push(path);
+    device.whenGone = () => void this.present.splice(this.present.indexOf(device), 1);
+    this.offerToFaults(path);
+    if (plugin !== undefined) this.preferred.set(device, plugin);
     return device;
   }
 
@@ -82,11 +100,20 @@ export class Bus {
     yield* removeDriver(device, why);
   }
 
+  /** By its path: what plans may pull out is known for as long as the world is there. */
+  private offerToFaults(path: string): void {
+    this.platform.world.faults.attachDevice(path, (atNs, wanted) => {
+      this.goAt(path, atNs, wanted);
+    });
+  }
+
   /** The device is pulled out at a time, as a fault plan wants it. */
-  private goAt(device: Device, atNs: number, wanted: () => boolean): void {
+  private goAt(path: string, atNs: number, wanted: () => boolean): void {
     const { world } = this.platform;
     world.after(Math.max(0, atNs - world.now), Context.device, () => {
-      if (wanted()) world.spawn(removeDriver(device, 'surprise'), { name: `removal of ${device.path}` });
+      const device = this.present.find((each) => each.path === path);
+      if (device === undefined || !wanted()) return;
+      world.spawn(removeDriver(device, 'surprise'), { name: `removal of ${path}` });
     });
   }
 

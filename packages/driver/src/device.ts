@@ -20,6 +20,7 @@ import type { Managed } from './managed';
 import { Owned } from './managed';
 import type { InterruptController } from './services/interrupts';
 import { DeviceInterrupts } from './services/interrupts';
+import type { DeviceLog } from './services/machine-facts';
 import { Transfers } from './transfer';
 
 export type DeviceState = 'unbound' | 'probing' | 'bound' | 'removing' | 'gone';
@@ -38,8 +39,12 @@ export class Device {
   readonly owned = new Owned();
   /** What is in flight. Filled by `Driver.track`. */
   readonly transfers: Transfers;
-  /** The services of the current binding. */
+  /** The services of the current binding; null when there is none. */
   services: DeviceServices | null = null;
+  /** What the present or last driver noted. */
+  notes: DeviceLog | null = null;
+  /** By the bus: it forgets a device that is gone. */
+  whenGone: () => undefined = () => undefined;
   /** The IO page table of the current binding. */
   domain: DmaDomain;
   readonly lines: DeviceInterrupts;
@@ -80,9 +85,9 @@ export class Device {
     });
   }
 
-  /** The newest lines that the present driver has noted. */
+  /** The newest lines that the present or last driver has noted. */
   get log(): readonly { readonly atNs: number; readonly text: string }[] {
-    return this.services?.log.lines() ?? [];
+    return this.notes?.lines() ?? [];
   }
 
   /** A new, empty IO page table, for a driver that is bound after another one was removed. */

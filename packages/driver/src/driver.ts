@@ -22,6 +22,8 @@ export type RemoveReason = 'driver-unbind' | 'surprise' | 'shutdown';
 export abstract class Driver<C extends z.ZodType = z.ZodType> {
   /** The device's configuration, checked and with defaults. Set before `probe`. */
   protected readonly config!: z.output<C>;
+  /** Never set: by it a type can tell which schema a driver has. */
+  declare protected readonly configSchema?: C;
   /** The device this driver is bound to. Set before `probe`. */
   protected readonly device!: Device;
 

@@ -23,6 +23,9 @@ export type {
 } from './decorators';
 export { checkPlugin, definePlugin } from './plugin';
 export type { ExampleProgram, Plugin } from './plugin';
+export { PLUGIN_API } from './plugin-api';
+export { PLUGIN_KEYWORD, PackageField, fieldDisagreements, idText, parsePackageField } from './package-field';
+export type { PackageFieldInput } from './package-field';
 export type { Managed } from './managed';
 export type { Transfer } from './transfer';
 
@@ -52,7 +55,7 @@ export type { ConfigSubject } from './config';
 export { Device } from './device';
 export type { DeviceState } from './device';
 export { DeviceNodes } from './services/device-nodes';
-export type { DeviceNode } from './services/device-nodes';
+export type { DeviceNode, DiskPlace } from './services/device-nodes';
 export { InterruptController } from './services/interrupts';
 export { MachineCpus, WorldClock } from './services/machine-facts';
 export { RefusingHostFiles } from './services/host-files';
@@ -60,6 +63,7 @@ export { callHook } from './lifecycle';
 export { matchDriver } from './matching';
 export { nearestName } from './nearest-name';
 export type { Platform } from './platform';
+export { PROBE_LIMIT_NS } from './probe-watch';
 export { Wiring } from './wiring';
 
 // From the packages below
@@ -96,6 +100,7 @@ export {
   ETIMEDOUT,
   Mutex,
   PincushionError,
+  SpinLock,
   UsageError,
   WaitQueue,
   World,
@@ -106,7 +111,7 @@ export {
   parseSize,
   sleeping,
 } from '@pincushion/sim';
-export type { Blocker, ChoiceStream, MaySleep, Task, Thread, Tracepoint } from '@pincushion/sim';
+export type { Blocker, ChoiceStream, ErrorCode, MaySleep, Task, Thread, Tracepoint } from '@pincushion/sim';
 export {
   FOLL_LONGTERM,
   FOLL_WRITE,
@@ -134,11 +139,16 @@ export {
   BioOp,
   BlkStatus,
   Disk,
+  DispatchQueue,
   HardwareQueue,
+  MultiQueueDisk,
   REQ_FUA,
+  REQ_POLLED,
+  REQ_PREFLUSH,
   REQ_SYNC,
+  TimeoutAnswer,
   bioEndIo,
   blkStatusToErrno,
   submitBio,
 } from '@pincushion/block';
-export type { Bio, QueueLimits } from '@pincushion/block';
+export type { Bio, QueueLimits, QueueOps, QueueSetup } from '@pincushion/block';

@@ -18,13 +18,15 @@ import { driverMeta } from './decorators';
 import type { Device } from './device';
 import { DeviceServices } from './device-services';
 import type { RemoveReason } from './driver';
+import { watchOwnTasks } from './own-tasks';
 import type { Platform } from './platform';
+import { probeWithin } from './probe-watch';
 import type { LeftRunning } from './services/device-work';
 
 /**
  * Makes the driver and probes. Task context; `config` is checked already.
- * Throws what the wiring throws, DEVICE_GONE for a device that is not unbound, and DRIVER_PROBE_FAILED with the cause
- * when the probe threw; the device is unbound then and owns nothing.
+ * Throws what the wiring throws, DEVICE_GONE for a device that is not unbound, DRIVER_PROBE_FAILED with the cause when the
+ * probe threw, and DRIVER_PROBE_STUCK when it did not end; the device is unbound then and owns nothing.
  */
 export function* bindDriver(device: Device, cls: DriverClass, config: unknown, platform: Platform): Task {
   yield* device.lock.lock();
@@ -37,23 +39,26 @@ export function* bindDriver(device: Device, cls: DriverClass, config: unknown, p
         actual: device.state,
       });
     }
-    if (device.services !== null) device.renewDomain();
+    if (device.notes !== null) device.renewDomain();
     device.services = new DeviceServices(device, platform);
+    device.notes = device.services.log;
     const driver = device.services.wiring.build(cls, device.path);
     const name = driverMeta(cls)?.name ?? cls.name;
     Object.defineProperty(driver, 'config', { value: config, enumerable: true });
     Object.defineProperty(driver, 'device', { value: device });
+    if (platform.memory.ledger.mode === 'full') watchOwnTasks(driver, device.world);
     device.driver = driver;
     device.driverName = name;
     device.config = config;
     device.state = 'probing';
     try {
-      yield* driver.probe();
+      yield* probeWithin(device, driver.probe(), platform.probeLimitNs);
       device.state = 'bound';
     } catch (cause) {
       yield* takeAway(device);
-      device.state = device.unplugged ? 'gone' : 'unbound';
-      throw probeFailed(device, name, cause);
+      device.state = 'unbound';
+      if (device.unplugged) leave(device);
+      throw isProbeStuck(cause) ? cause : probeFailed(device, name, cause);
     }
   } finally {
     device.lock.unlock();
@@ -79,7 +84,7 @@ export function* removeDriver(device: Device, why: RemoveReason): Task {
       device.state = 'unbound';
     }
     if (why === 'shutdown') pullOut(device);
-    if (device.unplugged) device.state = 'gone';
+    if (device.unplugged && device.state !== 'gone') leave(device);
   } finally {
     device.lock.unlock();
   }
@@ -137,6 +142,13 @@ function* takeAway(device: Device): Task {
   device.domain.detach();
   device.driver = null;
   device.driverName = '';
+  device.services = null;
+}
+
+/** The end of a device. */
+function leave(device: Device): void {
+  device.state = 'gone';
+  device.whenGone();
 }
 
 /** Something of the driver that outlives it: since when, and who started it. */
@@ -170,6 +182,10 @@ function probeFailed(device: Device, name: string, cause: unknown): PincushionEr
   return cause instanceof UsageError
     ? new UsageError('DRIVER_PROBE_FAILED', summary, facts)
     : new PincushionError('DRIVER_PROBE_FAILED', summary, facts);
+}
+
+function isProbeStuck(error: unknown): boolean {
+  return error instanceof PincushionError && error.code === 'DRIVER_PROBE_STUCK';
 }
 
 function messageOf(error: unknown): string {

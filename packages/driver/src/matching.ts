@@ -6,6 +6,7 @@
 import { UsageError } from '@pincushion/sim';
 import type { DriverClass, HardwareMeta } from './decorators';
 import { driverMeta } from './decorators';
+import { idText } from './package-field';
 import type { Plugin } from './plugin';
 
 /** The driver for the hardware. Throws `UsageError` DRIVER_NO_MATCH that lists what there was to choose from. */
@@ -17,18 +18,14 @@ export function matchDriver(plugins: readonly Plugin[], hardware: HardwareMeta, 
       if (meta === null) continue;
       for (const { vendor, device } of meta.match) {
         if (vendor === hardware.vendor && device === hardware.device) return cls;
-        known.add(`${meta.name} (${id(vendor, device)})`);
+        known.add(`${meta.name} (${idText({ vendor, device })})`);
       }
     }
   }
-  throw new UsageError('DRIVER_NO_MATCH', `no driver for ${hardware.name} ${id(hardware.vendor, hardware.device)}`, {
+  throw new UsageError('DRIVER_NO_MATCH', `no driver for ${hardware.name} ${idText(hardware)}`, {
     device: devicePath,
     expected: known.size === 0 ? 'a plugin with a driver' : `hardware of one of ${[...known].join(', ')}`,
-    actual: `${hardware.name} ${id(hardware.vendor, hardware.device)}`,
+    actual: `${hardware.name} ${idText(hardware)}`,
     hint: "adding the hardware's ids to the match table of its driver",
   });
-}
-
-function id(vendor: number, device: number): string {
-  return `${vendor.toString(16).padStart(4, '0')}:${device.toString(16).padStart(4, '0')}`;
 }

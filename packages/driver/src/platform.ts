@@ -18,4 +18,6 @@ export interface Platform {
   readonly wiring: Wiring;
   /** Put before device names in reports, with a slash; empty for the only machine of a world. */
   readonly machineName: string;
+  /** How long a probe may take, virtual nanoseconds. */
+  readonly probeLimitNs: number;
 }

@@ -3,8 +3,8 @@ import type { DriverClass, HardwareClass } from './decorators';
 import { driverMeta, hardwareMeta } from './decorators';
 import { notDecorated } from './decorator-errors';
 import { checkOneCopy } from './package-copies';
+import { PLUGIN_API, otherApi } from './plugin-api';
 import type { Task } from '@pincushion/sim';
-import { UsageError } from '@pincushion/sim';
 import type { UserProgram } from './user-program';
 
 /**
@@ -33,12 +33,7 @@ export function definePlugin(plugin: Plugin): Plugin {
 /** The same check for a plugin that came from elsewhere. Throws `UsageError`. */
 export function checkPlugin(plugin: Plugin): Plugin {
   checkOneCopy();
-  if ((plugin.api as number) !== 1) {
-    throw new UsageError('DRIVER_API_MISMATCH', `plugin ${plugin.name} was made for another version of Pincushion`, {
-      expected: 'api: 1',
-      actual: `api: ${String(plugin.api)}`,
-    });
-  }
+  if ((plugin.api as unknown) !== PLUGIN_API) throw otherApi(`plugin ${plugin.name}`, plugin.api);
   for (const cls of plugin.drivers) if (driverMeta(cls) === null) throw notDecorated(cls, 'driver');
   for (const cls of plugin.hardware) if (hardwareMeta(cls) === null) throw notDecorated(cls, 'hardware');
   return plugin;

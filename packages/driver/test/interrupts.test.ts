@@ -128,7 +128,7 @@ describe('interrupts', () => {
 
   it('are shown to tracepoints with cpu, vector and device', () => {
     const seen: string[] = [];
-    bed.world.trace.subscribe(
+    const end = bed.world.trace.subscribe(
       (point, cpu, vector, device) => {
         seen.push(`${point.name} ${cpu} ${vector} ${device}`);
         return undefined;
@@ -137,6 +137,7 @@ describe('interrupts', () => {
     );
     raise(2);
     expect(seen).toEqual(['irq:entry 1 2 0', 'irq:exit 1 2 0']);
+    end();
     bed.close();
   });
 

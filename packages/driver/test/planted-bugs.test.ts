@@ -32,6 +32,8 @@ const Config = z.strictObject({ node: z.string().default('widget') });
 /** Pins and maps on request, and gives back what it is told to. */
 @driver({ name: 'registrar', api: 1, match: MATCH, config: Config })
 class Registrar extends Driver<typeof Config> {
+  private stops = 0;
+
   constructor(
     readonly gup: Gup,
     readonly dma: DmaMapper,
@@ -41,7 +43,7 @@ class Registrar extends Driver<typeof Config> {
   }
 
   override *probe(): Task {
-    this.own(this.chars.register(this.config.node, { ioctl: (file) => this.forgetTask(file.mm) }));
+    this.own(this.chars.register(this.config.node, { ioctl: (file, command) => this.forgetTask(file.mm, command) }));
   }
 
   override *remove(): Task {
@@ -58,9 +60,27 @@ class Registrar extends Driver<typeof Config> {
   }
 
   /** The planted bug: calls what may sleep and does nothing with the task. */
-  private *forgetTask(mm: Mm): Task<number> {
-    forget(() => this.gup.pinRange({ mm, address: 0, length: 1 }, 0));
-    return 0;
+  private *forgetTask(mm: Mm, command: number): Task<number> {
+    if (command === 0) forget(() => this.gup.pinRange({ mm, address: 0, length: 1 }, 0));
+    if (command === 1) forget(() => this.stopHardware());
+    if (command === 2) this.device.world.spawn(this.stopHardware(), { name: 'stop' });
+    if (command === 3) yield* this.stopHardware();
+    return this.stops;
+  }
+
+  private *stopHardware(): Task {
+    yield* this.device.world.sleep(10);
+    this.stops++;
+  }
+}
+
+/** Overrides a generator by a plain method that gives a task. */
+class Polite extends Registrar {
+  readonly said: string[] = [];
+
+  override remove(): Task {
+    this.said.push('goodbye');
+    return super.remove();
   }
 }
 
@@ -121,6 +141,27 @@ describe('a driver', () => {
     expect(finding.code).toBe('TASK_NEVER_STARTED');
     expect(finding.summary).toContain('Gup.pinRange');
     expect(finding.sites[0].site).toContain('planted-bugs.test.ts');
+  });
+
+  it('that drops a task of its own is named, with the place of the call; one that is driven or spawned is not', () => {
+    const bed = setUp();
+    bed.driver.keep(bed.pinned, bed.mapped);
+    const fd = bed.run(bed.process.open('/dev/widget'));
+    expect([3, 2, 1].map((command) => bed.run(bed.process.ioctl(fd, command)))).toEqual([1, 1, 1]);
+    bed.advance(100);
+    expect(bed.run(bed.process.ioctl(fd, 4))).toBe(2);
+    const { findings } = closing(bed);
+    expect(findings.map(({ code, summary }) => [code, summary])).toEqual([
+      ['TASK_NEVER_STARTED', "the task of Registrar.stopHardware was never started: it needs 'yield*', or 'spawn'"],
+    ]);
+    expect(findings[0].sites[0].site).toMatch(/planted-bugs\.test\.ts:\d+/);
+  });
+
+  it('may override a task by a plain method: the override is what is called', () => {
+    driver({ name: 'polite', api: 1, match: MATCH, config: Config, deps: [Gup, DmaMapper, CharDevices] })(Polite);
+    const bed = testDevice(Polite, { hardware: Widget });
+    bed.close();
+    expect(bed.driver.said).toEqual(['goodbye']);
   });
 
   it('whose hardware writes outside of its mappings is named', () => {

@@ -7,12 +7,13 @@
  *   write(2)                 `writeBegin` makes buffers and gives each block of the range a place (a reservation at first),
  *                            `writeEnd` makes them dirty
  *   first write by mapping   `pageMkwrite` does both for the whole page, before the entry becomes writable
- *   writeback                `writepage` takes disk blocks for reservations and writes the dirty buffers
+ *   writeback                `writepage` takes disk blocks for reservations, writes the dirty buffers, and with the change
+ *                            that gave the blocks the size on disk grows; the journal commits that only after the content
  *   release                  clean buffers go when reclaim, fadvise or drop_caches wants the folio
  *
  * Who marks a folio dirty in another way (a device's driver at the end of its transfer) comes to `dirtyFolio`, which can
  * only do something about it while the folio has buffers (W-03).
- * Left out: journalling of data, extents, unwritten extents, inline data, writing several folios in one request.
+ * Left out: journalling of data, inline data, writing several folios in one request.
  * Source followed: fs/buffer.c, fs/ext4/inode.c `ext4_da_write_begin`, `ext4_page_mkwrite`, `ext4_bio_write_folio` (6.18).
  */
 import {
@@ -32,11 +33,12 @@ import {
   truncateFolios,
 } from '@pincushion/mm';
 import type { AddressSpace, AddressSpaceOps } from '@pincushion/mm';
-import { EFAULT } from '@pincushion/sim';
+import { EFAULT, ENOSPC, EROFS } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
-import { BH_Delay, BH_Dirty, BH_Mapped, BH_Uptodate } from './buffer-head';
+import { BH_Delay, BH_Dirty, BH_Mapped, BH_Unwritten, BH_Uptodate } from './buffer-head';
 import type { FolioBuffers } from './buffer-head';
 import type { Inode } from './inode';
+import type { Transaction } from './journal/transaction';
 
 /** The operations of one inode's page cache. */
 export function inodeOperations(inode: Inode): AddressSpaceOps {
@@ -71,9 +73,10 @@ class InodeOperations implements AddressSpaceOps {
     const { inode } = this;
     const { store, memory } = inode.sb;
     const block = index * inode.blocksPerPage + i;
-    const disk = inode.blocks.get(block);
-    if (disk !== undefined && block * store.blockBytes < inode.size)
-      return store.read(disk, head, i * store.blockBytes);
+    const isOnDisk = inode.extents.seek(block) && !inode.extents.foundUnwritten;
+    if (isOnDisk && block * store.blockBytes < inode.size) {
+      return store.read(inode.extents.foundStart, head, i * store.blockBytes);
+    }
     memory.bytes.fill(head, i * store.blockBytes, 0, store.blockBytes);
     return 1;
   }
@@ -87,6 +90,7 @@ class InodeOperations implements AddressSpaceOps {
   /** `ext4_da_write_begin`. */
   private *begin(mapping: AddressSpace, index: number, from: number, to: number) {
     const { frames } = mapping.memory;
+    if (this.inode.sb.isReadOnly) return -EROFS;
     let head = findFolio(mapping, index);
     if (head === 0) head = addNewFolio(mapping, index, Gfp.movable);
     if (head < 0) return head;
@@ -124,15 +128,15 @@ class InodeOperations implements AddressSpaceOps {
   private mapBlock(buffers: FolioBuffers, index: number, i: number): number {
     if (buffers.has(i, BH_Mapped)) return 0;
     const { inode } = this;
-    const disk = inode.blocks.get(index * inode.blocksPerPage + i);
-    if (disk === undefined) {
-      const error = inode.sb.allocator.reserve();
-      if (error !== 0) return error;
-      buffers.set(i, BH_Mapped | BH_Delay);
-    } else {
-      buffers.set(i, BH_Mapped);
-      buffers.block[i] = disk;
+    const { extents } = inode;
+    if (extents.seek(index * inode.blocksPerPage + i)) {
+      buffers.set(i, extents.foundUnwritten ? BH_Mapped | BH_Unwritten : BH_Mapped);
+      buffers.block[i] = extents.foundStart;
+      return 0;
     }
+    const error = inode.sb.allocator.reserve();
+    if (error !== 0) return error;
+    buffers.set(i, BH_Mapped | BH_Delay);
     return 0;
   }
 
@@ -159,6 +163,7 @@ class InodeOperations implements AddressSpaceOps {
     const { frames } = mapping.memory;
     const to = Math.min(PAGE_SIZE, this.inode.size - index * PAGE_SIZE);
     if (frames.mapping[head] !== mapping.id || to <= 0) return -EFAULT;
+    if (this.inode.sb.isReadOnly) return -EROFS;
     const error = yield* this.prepareBlocks(mapping, head, index, 0, to);
     if (error !== 0) return error;
     this.writeEnd(mapping, head, 0, to);
@@ -175,44 +180,124 @@ class InodeOperations implements AddressSpaceOps {
 
   // ---- writing a page to the store -----------------------------------------------------------------------------------------
 
-  writepage(mapping: AddressSpace, head: number, index: number): MaySleep {
+  writepage(mapping: AddressSpace, head: number, index: number, data: number): MaySleep {
     const buffers = this.inode.buffers.get(index);
     if (buffers === undefined) {
       // `mpage_prepare_extent_to_map` warns and forgets that the page was dirty.
       this.inode.sb.lostWrite(this.inode, index);
       return 0;
     }
-    return eagerly(mapping.memory.world, 'writing a page', this.write(mapping, head, index, buffers));
+    return eagerly(mapping.memory.world, 'writing a page', this.write(mapping, data, index, buffers));
   }
 
   /** The inode is in use until its page has arrived, even when nobody else uses it any more. */
-  private *write(mapping: AddressSpace, head: number, index: number, buffers: FolioBuffers) {
+  private *write(mapping: AddressSpace, data: number, index: number, buffers: FolioBuffers) {
     this.inode.get();
-    const result = yield* this.writeBuffers(mapping, head, index, buffers);
+    const result = yield* this.writeBuffers(mapping, data, index, buffers);
     this.inode.put();
     return result;
   }
 
-  /** `mpage_map_and_submit_extent`, `ext4_bio_write_folio`. */
-  private *writeBuffers(mapping: AddressSpace, head: number, index: number, buffers: FolioBuffers) {
+  /** `ext4_do_writepages` of one folio. The bytes are those of frame `data`. */
+  private *writeBuffers(mapping: AddressSpace, data: number, index: number, buffers: FolioBuffers) {
     const { inode } = this;
-    const { store, allocator } = inode.sb;
-    const used = Math.min(PAGE_SIZE, inode.size - index * PAGE_SIZE);
-    if (used < PAGE_SIZE) mapping.memory.bytes.fill(head, Math.max(0, used), 0, PAGE_SIZE - Math.max(0, used));
+    const { store, journal } = inode.sb;
+    const size = inode.size;
+    const used = Math.max(0, Math.min(PAGE_SIZE, size - index * PAGE_SIZE));
+    if (used < PAGE_SIZE) {
+      mapping.memory.bytes.fill(data, used, 0, PAGE_SIZE - used);
+      // A write that found no room may have left reservations behind the end.
+      inode.discardBuffers(index, Math.ceil(used / store.blockBytes));
+    }
+    const newSize = index * PAGE_SIZE + used;
+    let transaction: Transaction | null = null;
+    if (newSize > inode.diskSize || buffers.any(BH_Delay)) {
+      const error = yield* this.giveBlocks(index, buffers, newSize);
+      if (error < 0) return error;
+      // From here to the end of the writes the transaction waits for them.
+      transaction = journal.transaction;
+      journal.dataBegins(transaction);
+    }
+    const end = Math.ceil(used / store.blockBytes);
+    let toConvert = 0;
+    for (let i = 0; i < end; i++) if (buffers.has(i, BH_Unwritten | BH_Dirty)) toConvert |= 1 << i;
+    const result = yield* this.writeDirty(data, buffers, end);
+    if (transaction !== null) journal.dataEnds(transaction);
+    return result === 0 && toConvert !== 0 ? yield* this.convertWritten(index, buffers, toConvert) : result;
+  }
+
+  /**
+   * Blocks on disk for those that are reserved, and the size that the file has then (`mpage_map_and_submit_extent`). When all
+   * that is free was freed by a transaction that is not committed, it is (`ext4_should_retry_alloc`). Inside of a change from
+   * its end on.
+   */
+  private *giveBlocks(index: number, buffers: FolioBuffers, newSize: number) {
+    const { inode } = this;
+    const { journal } = inode.sb;
+    for (let isRetry = false; ; isRetry = true) {
+      const started = yield* settled(journal.start(inode.credits + inode.blocksPerPage));
+      if (started < 0) return started;
+      const error = this.giveBlocksNow(index, buffers);
+      if (error < 0 && (error !== -ENOSPC || isRetry)) return error;
+      if (error === 0) break;
+      const committed = yield* settled(journal.commit());
+      if (committed < 0) return committed;
+    }
+    if (newSize > inode.diskSize) {
+      inode.diskSize = newSize;
+      inode.contentChanged();
+    }
+    return 0;
+  }
+
+  private giveBlocksNow(index: number, buffers: FolioBuffers): number {
+    const { inode } = this;
+    for (let i = 0; i < inode.blocksPerPage;) {
+      if (!buffers.has(i, BH_Delay)) {
+        i++;
+        continue;
+      }
+      let wanted = 1;
+      while (i + wanted < inode.blocksPerPage && buffers.has(i + wanted, BH_Delay)) wanted++;
+      const got = inode.allocate(index * inode.blocksPerPage + i, wanted, false, true);
+      if (got < 0) return got;
+      const { runStart } = inode.sb.allocator;
+      for (let k = 0; k < got; k++, i++) {
+        buffers.clear(i, BH_Delay);
+        buffers.block[i] = runStart + k;
+        inode.sb.allocator.unreserve();
+      }
+    }
+    return 0;
+  }
+
+  /** Writes the dirty ones of the first `end` blocks; those behind the end of the file are clean. `ext4_bio_write_folio`. */
+  private *writeDirty(data: number, buffers: FolioBuffers, end: number) {
+    const { store } = this.inode.sb;
     let result = 0;
-    for (let i = 0; i < inode.blocksPerPage; i++) {
+    for (let i = 0; i < this.inode.blocksPerPage; i++) {
       if (!buffers.has(i, BH_Dirty)) continue;
       buffers.clear(i, BH_Dirty);
-      if (i * store.blockBytes >= used || !buffers.has(i, BH_Mapped)) continue;
-      if (buffers.has(i, BH_Delay)) {
-        buffers.clear(i, BH_Delay);
-        buffers.block[i] = allocator.takeReserved();
-        inode.blocks.set(index * inode.blocksPerPage + i, buffers.block[i]);
-      }
-      const error = yield* settled(store.write(buffers.block[i], head, i * store.blockBytes));
+      if (i >= end || !buffers.has(i, BH_Mapped)) continue;
+      const error = yield* settled(store.write(buffers.block[i], data, i * store.blockBytes));
       if (error < 0) result = error;
     }
     return result;
+  }
+
+  /** The content of some blocks (a bit each) has arrived: what is there counts now. `ext4_convert_unwritten_extents`. */
+  private *convertWritten(index: number, buffers: FolioBuffers, blocks: number) {
+    const { inode } = this;
+    for (let i = 0; i < inode.blocksPerPage; i++) {
+      if ((blocks & (1 << i)) === 0) continue;
+      const started = yield* settled(inode.sb.journal.start(inode.credits));
+      if (started < 0) return started;
+      const block = index * inode.blocksPerPage + i;
+      const error = inode.mark(block, block + 1, false);
+      if (error < 0) return error;
+      buffers.clear(i, BH_Unwritten);
+    }
+    return 0;
   }
 
   // ---- releasing -----------------------------------------------------------------------------------------------------------

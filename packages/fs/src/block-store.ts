@@ -2,9 +2,10 @@
  * Where a file system keeps its blocks. The file system says which frame a block is read into or written from, as a block
  * device wants it; here is a store in memory that answers at once and takes room only for what was written.
  */
-import { PAGE_SIZE } from '@pincushion/mm';
+import type { Disk } from '@pincushion/block';
+import { PAGE_SIZE, eagerly, settled } from '@pincushion/mm';
 import type { Memory } from '@pincushion/mm';
-import type { MaySleep } from '@pincushion/sim';
+import type { MaySleep, World } from '@pincushion/sim';
 
 /** Results are 0 or -errno; a store that has to wait gives tasks. Task context. */
 export interface BlockStore {
@@ -16,10 +17,33 @@ export interface BlockStore {
   readonly stableWrites: boolean;
   /** Fills `blockBytes` bytes of frame `pfn` from byte `offset` on. What was never written reads as zeros. */
   read(block: number, pfn: number, offset: number): MaySleep;
-  /** Keeps `blockBytes` bytes of frame `pfn` from byte `offset` on. */
-  write(block: number, pfn: number, offset: number): MaySleep;
+  /** Keeps `blockBytes` bytes of frame `pfn` from byte `offset` on. `fua`: it survives the loss of power when this ends. */
+  write(block: number, pfn: number, offset: number, fua?: boolean): MaySleep;
+  /** Writes the beginnings of several frames, at once where the store can: frame i to block i. 0 or the first error. */
+  writeAll?(blocks: readonly number[], pfns: readonly number[]): MaySleep;
   /** What was written survives the loss of power from now on. */
   flush(): MaySleep;
+  /** The disk that the blocks are on, for who gives it I/O of his own (direct I/O), and the first sector of a block there. */
+  readonly disk?: Disk;
+  sectorOf?(block: number): number;
+}
+
+/** `BlockStore.writeAll`, one block after the other where the store has none. 0 or the first error. May sleep. */
+export function writeBlocks(
+  world: World,
+  store: BlockStore,
+  blocks: readonly number[],
+  pfns: readonly number[],
+): MaySleep {
+  return store.writeAll?.(blocks, pfns) ?? eagerly(world, 'writing blocks', writeEach(store, blocks, pfns));
+}
+
+function* writeEach(store: BlockStore, blocks: readonly number[], pfns: readonly number[]) {
+  for (const [i, block] of blocks.entries()) {
+    const error = yield* settled(store.write(block, pfns[i], 0));
+    if (error < 0) return error;
+  }
+  return 0;
 }
 
 export class MemoryBlockStore implements BlockStore {

@@ -16,6 +16,8 @@ export const BH_Dirty = 1 << 1;
 export const BH_Mapped = 1 << 2;
 /** A block on disk is reserved and will be taken when the buffer is written. */
 export const BH_Delay = 1 << 3;
+/** The block has a place on disk, but what is there does not count (an unwritten extent): it reads as zeros. */
+export const BH_Unwritten = 1 << 4;
 
 export class FolioBuffers {
   /** `BH_*` of each block of the folio. */

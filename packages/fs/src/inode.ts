@@ -1,49 +1,66 @@
 /**
- * An inode: a file's size, its blocks on disk, its page cache and the buffers of its folios.
+ * The inode of a regular file: its size, its page cache and the buffers of its folios.
  *
- * It ends, with its content, when it has no name and nobody uses it; uses are open files and areas that map it.
- * Left out: directories, links, owners and times, extended attributes.
+ * It ends, with its content, when it has no name and nobody uses it; uses are open files, areas that map it and pages that
+ * are being written.
+ * Left out: owners and times, extended attributes.
  * Source followed: include/linux/fs.h `struct inode`, fs/inode.c `iput`, fs/ext4/inode.c `ext4_evict_inode` (6.18).
  */
-import { AddressSpace, FileBacking, PAGE_SIZE, PG_private, truncateFolios, truncatePagecache } from '@pincushion/mm';
-import type { CacheHost, FileUses, Memory } from '@pincushion/mm';
+import { AddressSpace, FileBacking, PAGE_SIZE, PG_private, eagerly, settled } from '@pincushion/mm';
+import type { CacheHost, FileUses } from '@pincushion/mm';
+import { EUCLEAN } from '@pincushion/sim';
+import type { MaySleep } from '@pincushion/sim';
 import { inodeOperations } from './address-space-operations';
-import type { BlockAllocator } from './block-allocator';
-import type { BlockStore } from './block-store';
-import { BH_Delay, FolioBuffers } from './buffer-head';
+import { BH_Delay, BH_Dirty, BH_Mapped, BH_Unwritten, FolioBuffers } from './buffer-head';
+import { MODE_FILE } from './disk-format/inode-record';
+import { DiskInode } from './disk-inode';
+import { InodeDirectFile } from './inode-direct-io';
+import { InodeLock } from './inode-lock';
 import { OpenFile } from './open-file';
+import type { SuperBlock } from './super-block';
 
-/** What all inodes of a file system share. */
-export interface SuperBlock {
-  readonly memory: Memory;
-  readonly store: BlockStore;
-  readonly allocator: BlockAllocator;
-  /** A folio that has to be written has no buffers, so what is in it will not reach the store (W-03). */
-  lostWrite(inode: Inode, index: number): undefined;
-}
-
-export class Inode implements CacheHost, FileUses {
+export class Inode extends DiskInode implements CacheHost, FileUses {
   /** `i_size`, bytes. */
   size = 0;
   readonly mapping: AddressSpace;
   readonly backing: FileBacking;
-  /** Disk block by block of the file; holes have none. */
-  readonly blocks = new Map<number, number>();
   /** Buffers of the folios that have some, by page index. */
   readonly buffers = new Map<number, FolioBuffers>();
   /** Blocks of a page. */
   readonly blocksPerPage: number;
-  /** Whether a directory names it. */
-  hasName = true;
+  /** Held by whoever writes, cuts or allocates (`i_rwsem`). */
+  readonly lock: InodeLock;
+  /** For direct I/O; null: the store is no disk. */
+  readonly direct: InodeDirectFile | null;
   private uses = 0;
 
+  /** `name`: one that it has now, for messages. */
   constructor(
-    readonly sb: SuperBlock,
+    sb: SuperBlock,
+    ino: number,
     readonly name: string,
   ) {
+    super(sb, ino, MODE_FILE);
     this.blocksPerPage = PAGE_SIZE / sb.store.blockBytes;
     this.mapping = new AddressSpace(sb.memory, name, this, inodeOperations(this), true);
+    this.mapping.flusher = sb.flusher;
+    this.mapping.readahead.pages = sb.readaheadPages;
+    this.lock = new InodeLock(sb.memory.world, `file ${name}`);
+    const { disk } = sb.store;
+    this.direct = disk === undefined ? null : new InodeDirectFile(this, disk);
     this.backing = new FileBacking(new OpenFile(this), this.mapping, this);
+  }
+
+  override load(): MaySleep {
+    return eagerly(this.sb.memory.world, 'reading an inode', this.readIn());
+  }
+
+  private *readIn() {
+    const loaded = yield* settled(super.load());
+    if (loaded < 0) return loaded;
+    if (this.mode !== MODE_FILE) return -EUCLEAN;
+    this.size = this.diskSize;
+    return 0;
   }
 
   // ---- buffers ---------------------------------------------------------------------------------------------------------
@@ -71,33 +88,43 @@ export class Inode implements CacheHost, FileUses {
     frames.put(head, 1);
   }
 
-  /** Blocks [first, end) of the file are a hole from now on; their buffers are gone already. */
-  freeBlocks(first: number, end: number): void {
-    for (const [block, disk] of this.blocks) {
-      if (block < first || block >= end) continue;
-      this.blocks.delete(block);
-      this.sb.allocator.free(disk);
+  /** The buffers of a folio from block `from` on mean nothing any more: their blocks are behind the end. */
+  discardBuffers(index: number, from: number): void {
+    const buffers = this.buffers.get(index);
+    if (buffers === undefined) return;
+    for (let i = from; i < this.blocksPerPage; i++) {
+      if (buffers.has(i, BH_Delay)) this.sb.allocator.unreserve();
+      buffers.clear(i, BH_Mapped | BH_Dirty | BH_Delay | BH_Unwritten);
     }
+  }
+
+  /** Writes block `i` of a page as it is now, if it is dirty and has its place. 0 or -errno. Task context, may sleep. */
+  writeBlockNow(index: number, i: number): MaySleep {
+    const head = this.mapping.pages.get(index) ?? 0;
+    const buffers = this.buffers.get(index);
+    if (head === 0 || buffers?.has(i, BH_Dirty | BH_Mapped) !== true) return 0;
+    if (buffers.has(i, BH_Delay) || buffers.has(i, BH_Unwritten)) return 0;
+    return this.sb.store.write(buffers.block[i], head, i * this.sb.store.blockBytes);
+  }
+
+  /** Whether a block of the file has a reservation. */
+  isDelayed(block: number): boolean {
+    const buffers = this.buffers.get(Math.floor(block / this.blocksPerPage));
+    return buffers?.has(block % this.blocksPerPage, BH_Delay) === true;
   }
 
   /** Whether any of blocks [first, end) is on disk or has a reservation. */
   hasBlocks(first: number, end: number): boolean {
-    for (let block = first; block < end; block++) {
-      if (this.blocks.has(block)) return true;
-      const buffers = this.buffers.get(Math.floor(block / this.blocksPerPage));
-      if (buffers?.has(block % this.blocksPerPage, BH_Delay) === true) return true;
-    }
+    for (let block = first; block < end; block++) if (this.extents.seek(block) || this.isDelayed(block)) return true;
     return false;
   }
 
-  /** O_TRUNC of a file that is not being written out. Any context. */
-  truncateToNothing(): void {
-    this.size = 0;
-    truncatePagecache(this.mapping, 0);
-    this.freeBlocks(0, Infinity);
-  }
-
   // ---- uses ------------------------------------------------------------------------------------------------------------
+
+  /** Nobody has it open or maps it, and no page is being written. */
+  get isUnused(): boolean {
+    return this.uses === 0;
+  }
 
   get(): undefined {
     this.uses++;
@@ -110,16 +137,8 @@ export class Inode implements CacheHost, FileUses {
     return undefined;
   }
 
-  /** The directory forgets it. */
-  unlinked(): undefined {
-    this.hasName = false;
-    this.evictIfUnused();
-    return undefined;
-  }
-
-  private evictIfUnused(): void {
-    if (this.hasName || this.uses > 0) return;
-    truncateFolios(this.mapping, 0, Infinity);
-    this.freeBlocks(0, Infinity);
+  /** A name of it is gone. */
+  evictIfUnused(): void {
+    if (this.links === 0 && this.uses === 0) this.sb.evict(this);
   }
 }

@@ -2,11 +2,18 @@
  * The description of a machine: what a machine file says, its defaults, and its schema for editors.
  *
  * Every field has a default, so that `{}` is a machine without devices. A device names the plugin that brings its
- * hardware model and driver; `model` is for the hardware, `config` for the driver, and each is checked by that plugin's
+ * hardware model and driver, or its hardware alone; `model` is for the hardware, `config` for the driver, and each is checked by that plugin's
  * own schema when the machine boots.
  */
 import { nearestName, parseConfig } from '@pincushion/driver';
-import { kernelProfiles, linux618 } from '@pincushion/mm';
+import {
+  DIRECT_IO_HOLDS,
+  GUP_UNDER_WRITEBACK,
+  PINNED_WRITEBACK,
+  WRITEBACK_DEFAULTS,
+  kernelProfiles,
+  linux618,
+} from '@pincushion/mm';
 import { schemes } from '@pincushion/schemes';
 import { UsageError, formatBytes } from '@pincushion/sim';
 import { parseDocument } from 'yaml';
@@ -24,6 +31,31 @@ const Pool = z.int().min(0).max(MAX_POOL_PAGES).default(0);
 const LargeFolios = z.enum(['never', 'madvise', 'always']);
 const Mthp = LargeFolios.default('never');
 
+const Percent = z.int().min(1).max(100);
+
+const WritebackDescription = z.strictObject({
+  pinned: z
+    .enum(PINNED_WRITEBACK)
+    .default(WRITEBACK_DEFAULTS.pinned)
+    .describe('What writeback does with a page that a device may be writing to.'),
+  gup: z
+    .enum(GUP_UNDER_WRITEBACK)
+    .default(WRITEBACK_DEFAULTS.gup)
+    .describe('What a pin for writing does that meets a page on its way to its store.'),
+  flusher: z
+    .boolean()
+    .default(true)
+    .describe('Whether dirty pages are written in the background, and who makes too many has to wait.'),
+  dirtyRatio: Percent.default(WRITEBACK_DEFAULTS.dirtyRatio).describe(
+    'Percent of the memory that may be dirty before those who dirty more have to wait.',
+  ),
+  dirtyBackgroundRatio: Percent.default(WRITEBACK_DEFAULTS.dirtyBackgroundRatio).describe(
+    'Percent above which dirty pages are written at once.',
+  ),
+  flushInterval: Duration.prefault('5s').describe('How often the flusher looks for old dirty pages.'),
+  dirtyExpire: Duration.prefault('30s').describe('How long a file stays dirty before the flusher writes it.'),
+});
+
 const MemoryDescription = z.strictObject({
   ram: Size.refine((bytes) => bytes >= 8 * MIB, 'at least 8MiB')
     .prefault('4GiB')
@@ -37,7 +69,14 @@ const MemoryDescription = z.strictObject({
   ),
   swap: Size.refine((bytes) => bytes <= TIB, 'at most 1TiB')
     .prefault(0)
-    .describe('Swap, kept in memory of the host, outside of the main memory.'),
+    .describe('Swap, kept in memory of the host, outside of the main memory, or on `swapDevice`.'),
+  swapDevice: z
+    .string()
+    .optional()
+    .describe('The disk of the machine that swap is kept on: all of it, or as much as `swap` says.'),
+  minFree: Size.optional().describe(
+    'What is kept free for those who cannot wait; as the kernel computes it unless given. 0: no reclaim by itself.',
+  ),
   hugetlb: z
     .strictObject({ '2MiB': Pool, '1GiB': Pool })
     .prefault({})
@@ -61,6 +100,11 @@ const MemoryDescription = z.strictObject({
     .enum(['exact', 'stale'])
     .default('exact')
     .describe('Whether other CPUs may use old translations until the flush that ends an operation.'),
+  writeback: WritebackDescription.prefault({}).describe('How dirty pages of files are written.'),
+  directIo: z
+    .enum(DIRECT_IO_HOLDS)
+    .optional()
+    .describe('How direct I/O holds the pages of its buffers; by default as the kernel does.'),
 });
 
 const IommuDescription = z.strictObject({
@@ -71,16 +115,26 @@ const IommuDescription = z.strictObject({
   flush: Duration.prefault('10ms').describe('Lazy mode: how long a stale entry can stay usable.'),
 });
 
-const DeviceDescription = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[a-z][a-z0-9_-]*$/, 'a name of small letters, digits, - and _ that begins with a letter, such as nvme0')
-    .describe('Name of the device in this machine.'),
-  plugin: z.string().min(1).describe('The plugin that has its hardware model and driver: the name of a package.'),
-  hardware: z.string().optional().describe('Which hardware model, when the plugin has several.'),
-  model: z.record(z.string(), z.unknown()).default({}).describe('Settings of the hardware model.'),
-  config: z.record(z.string(), z.unknown()).default({}).describe('Configuration of the driver.'),
-});
+const DeviceDescription = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[a-z][a-z0-9_-]*$/, 'a name of small letters, digits, - and _ that begins with a letter, such as nvme0')
+      .describe('Name of the device in this machine.'),
+    plugin: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('The plugin that has its hardware model and driver: the name of a package, or a module file.'),
+    hardware: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Which hardware model: when the plugin has several, or instead of the plugin.'),
+    model: z.record(z.string(), z.unknown()).default({}).describe('Settings of the hardware model.'),
+    config: z.record(z.string(), z.unknown()).default({}).describe('Configuration of the driver.'),
+  })
+  .refine(({ plugin, hardware }) => plugin !== undefined || hardware !== undefined, 'plugin or hardware, or both');
 
 export const MachineDescription = z.strictObject({
   $schema: z.string().optional().describe('For editors; not used.'),
@@ -96,6 +150,10 @@ export const MachineDescription = z.strictObject({
     .describe('How pins are counted; by default as the kernel does: bias, or get-put for kernels without pins.'),
   iommu: IommuDescription.prefault({}),
   ledger: z.enum(['off', 'counts', 'full']).default('counts').describe('How closely pins and mappings are recorded.'),
+  plugins: z
+    .array(z.string().min(1))
+    .optional()
+    .describe('The plugins that devices are bound with, and no others; without it, direct dependencies are looked at.'),
   devices: z.array(DeviceDescription).default([]),
 });
 

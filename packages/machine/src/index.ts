@@ -8,17 +8,18 @@ export {
   pinSchemeOf,
 } from './description';
 export type { DeviceDescription, MachineInput } from './description';
+export { ambiguous, hardwareOf, pluginOf } from './hardware-choice';
 export { Machine } from './machine';
 export type { BootOptions } from './machine';
 export { MountTable } from './mount-table';
-export type { MountedFiles } from './mount-table';
+export type { MountedFiles, OpenedFile } from './mount-table';
 export {
-  FALLOC_FL_KEEP_SIZE,
-  FALLOC_FL_PUNCH_HOLE,
   MFD_HUGETLB,
   MFD_HUGE_1GB,
   MFD_HUGE_2MB,
+  O_APPEND,
   O_CREAT,
+  O_DIRECT,
   O_EXCL,
   O_TRUNC,
   Process,

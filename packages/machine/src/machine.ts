@@ -6,7 +6,7 @@
  */
 import type { Disk } from '@pincushion/block';
 import { Iommu } from '@pincushion/dma';
-import type { Device, DeviceNode, HardwareClass, HostFiles, Plugin } from '@pincushion/driver';
+import type { Device, DeviceNode, HostFiles, Plugin } from '@pincushion/driver';
 import {
   Bus,
   Cpus,
@@ -15,10 +15,10 @@ import {
   HostFiles as HostFilesService,
   InterruptController,
   MachineCpus,
+  PROBE_LIMIT_NS,
   RefusingHostFiles,
   Wiring,
   WorldClock,
-  hardwareMeta,
 } from '@pincushion/driver';
 import type { LedgerMode, Mm } from '@pincushion/mm';
 import { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, Memory, kernelProfiles } from '@pincushion/mm';
@@ -27,6 +27,8 @@ import type { Task, World } from '@pincushion/sim';
 import { PincushionError, UsageError, sleeping } from '@pincushion/sim';
 import type { DeviceDescription, MachineDescription } from './description';
 import { byName, pinSchemeOf } from './description';
+import { hardwareOf, pluginOf } from './hardware-choice';
+import { DiskSwapStore } from './disk-swap';
 import { MountTable } from './mount-table';
 import { Process } from './process';
 import { machineTree } from './show';
@@ -40,6 +42,8 @@ export interface BootOptions {
   readonly hostFiles?: HostFiles;
   /** Instead of what the description says. */
   readonly ledger?: LedgerMode;
+  /** How long a probe may take, virtual nanoseconds; 120 seconds unless given. */
+  readonly probeLimitNs?: number;
   /** Offers further services to drivers, or others in place of the machine's. */
   readonly overrides?: (wiring: Wiring) => undefined;
 }
@@ -64,6 +68,7 @@ export class Machine {
   ) {
     const { cpus, iommu } = description;
     this.memory = makeMemory(world, description, name === '' ? 'machine' : name, options.ledger);
+    if (this.memory.ledger.mode === 'full') world.lockOrder.watch();
     this.files = new MountTable(this.memory);
     this.iommu = new Iommu(this.memory, { mode: iommu.mode, flushNs: iommu.flush });
     this.controller = new InterruptController(world, cpus);
@@ -84,6 +89,7 @@ export class Machine {
         hostFiles,
         wiring,
         machineName: name,
+        probeLimitNs: options.probeLimitNs ?? PROBE_LIMIT_NS,
       },
       options.plugins,
     );
@@ -91,7 +97,7 @@ export class Machine {
 
   /**
    * Boots a machine. Task context. When a device cannot be brought up, the ones before it are removed again and the
-   * error goes on: `UsageError` PLUGIN_UNKNOWN, MACHINE_INVALID, DRIVER_CONFIG_INVALID, DRIVER_NO_MATCH, and what
+   * error goes on: `UsageError` PLUGIN_UNKNOWN, PLUGIN_AMBIGUOUS, MACHINE_INVALID, DRIVER_CONFIG_INVALID, DRIVER_NO_MATCH, and what
    * `Bus.probe` throws.
    */
   static boot(world: World, description: MachineDescription, options: BootOptions): Task<Machine> {
@@ -99,6 +105,7 @@ export class Machine {
       const machine = new Machine(world, description, options.name ?? '', options);
       try {
         for (const device of description.devices) yield* machine.addDevice(device, options.plugins);
+        machine.swapOn();
       } catch (error) {
         yield* machine.powerOff();
         throw error;
@@ -107,9 +114,16 @@ export class Machine {
     });
   }
 
+  /** swapon(8) of the disk that the description names. Throws `UsageError` DEVICE_UNKNOWN with the nearest name. */
+  private swapOn(): void {
+    const { swap, swapDevice } = this.description.memory;
+    if (swapDevice === undefined) return;
+    const store = new DiskSwapStore(this.memory, this.disk(swapDevice), swap === 0 ? Infinity : swap);
+    this.memory.swap.on(store, store.slots);
+  }
+
   private *addDevice(description: DeviceDescription, plugins: readonly Plugin[]): Task {
-    const where = `device ${description.name}`;
-    const plugin = byName(plugins, description.plugin, { code: 'PLUGIN_UNKNOWN', what: 'plugin', where });
+    const plugin = pluginOf(description, plugins);
     const hardware = hardwareOf(description, plugin);
     const { name, model, config } = description;
     const device = this.bus.plugIn({ name, hardware, plugin: plugin.name, model });
@@ -182,7 +196,8 @@ export class Machine {
 
 /** What the description says about memory. Throws `UsageError` MEMORY_INVALID when it does not fit. */
 function makeMemory(world: World, description: MachineDescription, name: string, ledger?: LedgerMode): Memory {
-  const { ram, pmem, movable, cma, swap, hugetlb, thp, mthp, tlb } = description.memory;
+  const { ram, pmem, movable, cma, swap, swapDevice, minFree, hugetlb, thp, mthp, tlb, directIo } = description.memory;
+  const { flushInterval, dirtyExpire, ...writeback } = description.memory.writeback;
   let memory: Memory;
   try {
     memory = new Memory(world, {
@@ -190,9 +205,12 @@ function makeMemory(world: World, description: MachineDescription, name: string,
       pmemBytes: pmem,
       movableBytes: movable,
       cmaBytes: cma,
-      ...(swap === 0 ? {} : { swapBytes: swap }),
+      ...(swap === 0 || swapDevice !== undefined ? {} : { swapBytes: swap }),
+      ...(minFree === undefined ? {} : { minFreeBytes: minFree }),
       hugetlb: { [HUGETLB_2M_ORDER]: hugetlb['2MiB'], [HUGETLB_1G_ORDER]: hugetlb['1GiB'] },
       tlb,
+      writeback: { ...writeback, flushIntervalNs: flushInterval, dirtyExpireNs: dirtyExpire },
+      ...(directIo === undefined ? {} : { directIo }),
       profile: kernelProfiles[description.kernel],
       scheme: schemes[pinSchemeOf(description)],
       ledger: ledger ?? description.ledger,
@@ -213,18 +231,4 @@ function makeMemory(world: World, description: MachineDescription, name: string,
   memory.thpOrders.always = ordersFor('always');
   memory.thpOrders.madvise = ordersFor('madvise');
   return memory;
-}
-
-/** The hardware model a description means: the one it names, or the only one of its plugin. */
-function hardwareOf({ name, hardware }: DeviceDescription, plugin: Plugin): HardwareClass {
-  const models = plugin.hardware.map((cls) => ({ name: hardwareMeta(cls)?.name ?? cls.name, cls }));
-  const where = `device ${name}`;
-  if (hardware !== undefined) {
-    return byName(models, hardware, { code: 'MACHINE_INVALID', what: 'hardware model', where }).cls;
-  }
-  if (models.length === 1) return models[0].cls;
-  throw new UsageError('MACHINE_INVALID', `${where}: plugin ${plugin.name} has ${models.length} hardware models`, {
-    expected: models.length === 0 ? 'a plugin with one' : `hardware: ${models.map((model) => model.name).join(' or ')}`,
-    actual: 'no choice',
-  });
 }

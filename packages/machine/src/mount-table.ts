@@ -1,22 +1,45 @@
 /**
  * The files of a machine by their paths: a tmpfs at `/tmp`, and whatever file systems were mounted.
  *
- * A path is the place of a mount and one name in it: no directories, no links, no permissions. What is mounted comes from
- * outside (package fs, or a file system of your own); it offers open, create and unlink, and the files do the rest.
- * Source followed: fs/namei.c `do_filp_open`, mm/shmem.c `shmem_create`, `shmem_unlink` (6.18).
+ * A path belongs to the file system with the longest place that it begins with; the rest of it is that file system's
+ * business. What is mounted comes from outside (package fs, or a file system of your own).
+ * Left out: mounting over something, links between file systems, a root, permissions.
+ * Source followed: fs/namei.c `path_openat`, `do_renameat2`, fs/namespace.c `do_mount` (6.18).
  */
 import type { MappableFile, Memory } from '@pincushion/mm';
-import { newShmemFile } from '@pincushion/mm';
-import type { ShmemFile } from '@pincushion/mm';
-import { EBUSY, EINVAL, EISDIR, ENOENT } from '@pincushion/sim';
+import { EBUSY, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, EOPNOTSUPP, EXDEV } from '@pincushion/sim';
+import type { MaySleep, Task } from '@pincushion/sim';
+import { Tmpfs } from './tmpfs';
 
-/** A file system, as paths reach it. Results are an open file (its opener owes a `close`), 0, or -errno. */
+/** An open file (its opener owes a `close`), or -errno; a task of it when something had to be waited for. */
+export type OpenedFile = MappableFile | number | Task<MappableFile | number>;
+
+/**
+ * A file system, as paths reach it; they begin with a slash. Results are an open file, 0, or -errno. Task context, may sleep.
+ * What is missing is answered with -EOPNOTSUPP.
+ */
 export interface MountedFiles {
   /** A new file; asked for a name that `open` does not find. */
-  create(name: string): MappableFile | number;
-  open(name: string): MappableFile | number;
-  unlink(name: string): number;
+  create(path: string): OpenedFile;
+  open(path: string): OpenedFile;
+  unlink(path: string): MaySleep;
+  mkdir?(path: string): MaySleep;
+  rmdir?(path: string): MaySleep;
+  /** Both in this file system. */
+  rename?(from: string, to: string): MaySleep;
+  link?(from: string, to: string): MaySleep;
+  /** Adds the names in a directory to `into`: how many. */
+  readdir?(path: string, into: string[]): MaySleep;
 }
+
+/** A file system and the path in it. */
+interface Found {
+  readonly files: MountedFiles;
+  readonly name: string;
+}
+
+/** The longest path with its end, bytes (PATH_MAX). */
+const PATH_BYTES_MAX = 4096;
 
 export class MountTable {
   private readonly mounts = new Map<string, MountedFiles>();
@@ -33,41 +56,68 @@ export class MountTable {
     return 0;
   }
 
-  /** The file system and the name in it that a path means; -ENOENT, -EISDIR for the place of a mount itself. */
-  find(path: string): { readonly files: MountedFiles; readonly name: string } | number {
-    if (this.mounts.has(path)) return -EISDIR;
-    const slash = path.lastIndexOf('/');
-    const files = this.mounts.get(path.slice(0, slash));
-    const name = path.slice(slash + 1);
-    return files === undefined || name === '' ? -ENOENT : { files, name };
-  }
-}
-
-/** Files that are memory. A name is a use of the file, as an open is. */
-class Tmpfs implements MountedFiles {
-  private readonly named = new Map<string, ShmemFile>();
-
-  constructor(private readonly memory: Memory) {}
-
-  create(name: string): MappableFile {
-    const file = newShmemFile(this.memory, name, 0); // The use of the name.
-    this.named.set(name, file);
-    file.get();
-    return file;
+  /** What was mounted there is not reachable any more. 0, or -EINVAL when nothing was. */
+  unmount(place: string): number {
+    return this.mounts.delete(place) ? 0 : -EINVAL;
   }
 
-  open(name: string): MappableFile | number {
-    const file = this.named.get(name);
-    if (file === undefined) return -ENOENT;
-    file.get();
-    return file;
+  /** The file system and the file in it that a path means; -ENOENT, -ENAMETOOLONG, -EISDIR for the place of a mount itself. */
+  find(path: string): Found | number {
+    const found = this.findAny(path);
+    return typeof found !== 'number' && found.name === '/' ? -EISDIR : found;
   }
 
-  unlink(name: string): number {
-    const file = this.named.get(name);
-    if (file === undefined) return -ENOENT;
-    this.named.delete(name);
-    file.close();
-    return 0;
+  private findAny(path: string): Found | number {
+    if (new TextEncoder().encode(path).length >= PATH_BYTES_MAX) return -ENAMETOOLONG;
+    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+      const files = this.mounts.get(path.slice(0, end));
+      if (files !== undefined) return { files, name: path.slice(end) || '/' };
+    }
+    return -ENOENT;
+  }
+
+  /** 0 or -errno; here and below. Task context, may sleep. */
+  unlink(path: string): MaySleep {
+    const found = this.find(path);
+    return typeof found === 'number' ? found : found.files.unlink(found.name);
+  }
+
+  mkdir(path: string): MaySleep {
+    const found = this.findAny(path);
+    return typeof found === 'number' ? found : (found.files.mkdir?.(found.name) ?? -EOPNOTSUPP);
+  }
+
+  rmdir(path: string): MaySleep {
+    const found = this.findAny(path);
+    if (typeof found === 'number') return found;
+    return found.name === '/' ? -EBUSY : (found.files.rmdir?.(found.name) ?? -EOPNOTSUPP);
+  }
+
+  /** -EXDEV from one file system to another. */
+  rename(from: string, to: string): MaySleep {
+    return this.both(from, to, (files, old, name) => files.rename?.(old, name) ?? -EOPNOTSUPP);
+  }
+
+  /** -EXDEV from one file system to another. */
+  link(from: string, to: string): MaySleep {
+    return this.both(from, to, (files, old, name) => files.link?.(old, name) ?? -EOPNOTSUPP);
+  }
+
+  /** Adds the names in a directory to `into`: how many, or -errno. */
+  readdir(path: string, into: string[]): MaySleep {
+    const found = this.findAny(path);
+    return typeof found === 'number' ? found : (found.files.readdir?.(found.name, into) ?? -EOPNOTSUPP);
+  }
+
+  private both(
+    fromPath: string,
+    toPath: string,
+    run: (files: MountedFiles, from: string, to: string) => MaySleep,
+  ): MaySleep {
+    const from = this.findAny(fromPath);
+    if (typeof from === 'number') return from;
+    const to = this.findAny(toPath);
+    if (typeof to === 'number') return to;
+    return from.files === to.files ? run(from.files, from.name, to.name) : -EXDEV;
   }
 }

@@ -10,20 +10,25 @@
  */
 import type { Disk } from '@pincushion/block';
 import { DirectIo } from '@pincushion/block';
-import type { CharFile, DeviceNode, UserProgram } from '@pincushion/driver';
+import type { DeviceNode, UserProgram } from '@pincushion/driver';
 import type { MappableFile, Mm, VmaBacking } from '@pincushion/mm';
 import { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, PAGE_SIZE, newHugetlbFile, newShmemFile } from '@pincushion/mm';
 import type { MaySleep, Task } from '@pincushion/sim';
-import { EBADF, EEXIST, EINVAL, ENOENT, ENODEV, EOPNOTSUPP, sleeping } from '@pincushion/sim';
+import { EBADF, EEXIST, EINVAL, ENOENT, ENODEV, sleeping } from '@pincushion/sim';
 import type { Machine } from './machine';
 import type { Caller, OpenFile } from './open-file';
 import { CharDeviceFile, DiskFile } from './open-file';
+import type { OpenedFile } from './mount-table';
 import { RegularFile } from './regular-file';
 
 /** Flags of `open` that mean something here; access modes may be given and are not looked at. */
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
+/** Every write goes to the end. */
+export const O_APPEND = 0o2000;
+/** Reads and writes go past the page cache, between user memory and the disk. */
+export const O_DIRECT = 0o40000;
 const O_ACCMODE = 0o3;
 const O_CLOEXEC = 0o2000000;
 
@@ -33,14 +38,10 @@ export const MFD_HUGE_2MB = 21 << 26;
 export const MFD_HUGE_1GB = 30 << 26;
 const MFD_CLOEXEC = 1;
 
-/** Modes of `fallocate`: a hole is punched with both. */
-export const FALLOC_FL_KEEP_SIZE = 1;
-export const FALLOC_FL_PUNCH_HOLE = 2;
-
 export class Process implements UserProgram, Caller {
   readonly mm: Mm;
   private readonly files: (SharedFile | null)[] = [null, null, null];
-  private readonly ios = new Map<Disk, DirectIo>();
+  private readonly ios = new WeakMap<Disk, DirectIo>();
   private ended = false;
 
   constructor(
@@ -94,6 +95,31 @@ export class Process implements UserProgram, Caller {
     return this.mm.mprotect(address, length, prot);
   }
 
+  /** As `mprotect`, with a protection key of `pkeyAlloc`, or 0; -1: areas keep theirs. */
+  pkeyMprotect(address: number, length: number, prot: number, key: number): MaySleep {
+    return this.mm.pkeyMprotect(address, length, prot, key);
+  }
+
+  /** A new protection key that denies `access` (`PKEY_DISABLE_*`) for a start; -ENOSPC after fifteen. `flags`: 0. */
+  pkeyAlloc(flags = 0, access = 0): number {
+    return this.mm.pkeys.alloc(flags, access);
+  }
+
+  /** 0, or -EINVAL. What has the key keeps it. */
+  pkeyFree(key: number): number {
+    return this.mm.pkeys.free(key);
+  }
+
+  /** PKRU: `PKEY_DISABLE_*`, shifted left by twice the key. No system call: an instruction. */
+  rdpkru(): number {
+    return this.mm.pkeys.pkru;
+  }
+
+  /** Allows and denies accesses by protection keys at once, of all tasks of the process. */
+  wrpkru(pkru: number): void {
+    this.mm.pkeys.pkru = pkru >>> 0;
+  }
+
   /** Moves what is mapped, without changing its length, to a place of the caller's choice. The new address or -errno. */
   mremap(address: number, length: number, newAddress: number, options?: { readonly dontUnmap?: boolean }): MaySleep {
     return this.mm.mremap(address, length, newAddress, options);
@@ -125,8 +151,8 @@ export class Process implements UserProgram, Caller {
 
   /**
    * Opens `/dev/<name>`, a file of `/tmp`, or one of a mounted file system (`machine.files`): a file descriptor, -ENOENT,
-   * or what the driver's open answers. `flags`: O_CREAT, O_EXCL, O_TRUNC and an access mode, for regular files only; others,
-   * such as O_DIRECT and O_APPEND, are -EINVAL.
+   * or what the driver's open answers. `flags`: O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_DIRECT and an access mode, for
+   * regular files only; others are -EINVAL, and so is O_DIRECT where the file system has no disk.
    */
   open(path: string, flags = 0): Task<number> {
     return sleeping(this.machine.world, 'open', () => this.openPath(path, flags)[Symbol.iterator]());
@@ -143,12 +169,12 @@ export class Process implements UserProgram, Caller {
   }
 
   private *openFile(path: string, flags: number): Task<number> {
-    if ((flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_ACCMODE | O_CLOEXEC)) !== 0) return -EINVAL;
+    if ((flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_DIRECT | O_ACCMODE | O_CLOEXEC)) !== 0) return -EINVAL;
     const place = this.machine.files.find(path);
     if (typeof place === 'number') return place;
     const { files, name } = place;
-    let file = files.open(name);
-    if (file === -ENOENT && (flags & O_CREAT) !== 0) file = files.create(name);
+    let file = yield* opened(files.open(name));
+    if (file === -ENOENT && (flags & O_CREAT) !== 0) file = yield* opened(files.create(name));
     else if (typeof file !== 'number' && (flags & (O_CREAT | O_EXCL)) === (O_CREAT | O_EXCL)) {
       file.close();
       return -EEXIST;
@@ -162,13 +188,41 @@ export class Process implements UserProgram, Caller {
         return error;
       }
     }
-    return this.install(new RegularFile(path, file));
+    const isDirect = (flags & O_DIRECT) !== 0;
+    if (isDirect && (file.direct?.(this.mm, this.name) ?? null) === null) {
+      file.close();
+      return -EINVAL;
+    }
+    return this.install(new RegularFile(path, file, isDirect, (flags & O_APPEND) !== 0));
   }
 
   /** unlink(2): the name goes at once, the content with its last user. 0, -ENOENT or -EISDIR. */
-  unlink(path: string): number {
-    const place = this.machine.files.find(path);
-    return typeof place === 'number' ? place : place.files.unlink(place.name);
+  unlink(path: string): MaySleep {
+    return this.machine.files.unlink(path);
+  }
+
+  /** rename(2): what the new name meant before loses it. 0 or -errno. */
+  rename(from: string, to: string): MaySleep {
+    return this.machine.files.rename(from, to);
+  }
+
+  /** link(2): another name for a file. 0 or -errno. */
+  link(from: string, to: string): MaySleep {
+    return this.machine.files.link(from, to);
+  }
+
+  /** 0 or -errno, as `rmdir`. */
+  mkdir(path: string): MaySleep {
+    return this.machine.files.mkdir(path);
+  }
+
+  rmdir(path: string): MaySleep {
+    return this.machine.files.rmdir(path);
+  }
+
+  /** Adds the names in a directory to `into`, without `.` and `..`: how many, or -errno. */
+  readdir(path: string, into: string[]): MaySleep {
+    return this.machine.files.readdir(path, into);
   }
 
   /**
@@ -192,17 +246,16 @@ export class Process implements UserProgram, Caller {
     const node = this.machine.nodes.get(path.slice(5));
     if (node === undefined) return -ENOENT;
     if (node.kind === 'disk') {
-      return node.disk.gone ? -ENODEV : this.install(new DiskFile(path, node.disk, this.ioOf(node.disk)));
+      return node.disk.gone ? -ENODEV : this.install(new DiskFile(path, node.place));
     }
     return yield* this.openChar(path, node);
   }
 
   private *openChar(path: string, { char }: DeviceNode & { kind: 'char' }): Task<number> {
     if (char.gone) return -ENODEV;
-    const file: CharFile = { mm: this.mm, process: this.name, state: null };
-    const r = char.operations.open?.(file) ?? 0;
-    const result = typeof r === 'number' ? r : yield* r;
-    return result < 0 ? result : this.install(new CharDeviceFile(path, char, file));
+    const file = new CharDeviceFile(path, char);
+    const result = yield* file.open(this);
+    return result < 0 ? result : this.install(file);
   }
 
   /** Direct I/O on a disk with this process's memory. One for all opens of the disk: they differ in nothing. */
@@ -221,7 +274,7 @@ export class Process implements UserProgram, Caller {
 
   /** What `command` answers; -ENODEV once the device is gone. */
   ioctl(fd: number, command: number, arg?: unknown): Task<number> {
-    return this.call(fd, 'ioctl', (file) => file.ioctl(command, arg));
+    return this.call(fd, 'ioctl', (file) => file.ioctl(this, command, arg));
   }
 
   /** Reads `bytes` at `position` of a file, or directly of a disk, into user memory: bytes, or -errno. */
@@ -236,7 +289,7 @@ export class Process implements UserProgram, Caller {
 
   /** Writes back what is dirty of a file; flushes the write cache of a disk. */
   fsync(fd: number): Task<number> {
-    return this.call(fd, 'fsync', (file) => file.sync());
+    return this.call(fd, 'fsync', (file) => file.sync(this));
   }
 
   /** Sets the size of a file. Pages behind a new end are taken from whoever maps them, pinned or not. */
@@ -244,9 +297,17 @@ export class Process implements UserProgram, Caller {
     return this.call(fd, 'ftruncate', (file) => file.truncate(size));
   }
 
-  /** fallocate(2), of which holes are modelled: FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE; else -EOPNOTSUPP. */
+  /**
+   * fallocate(2), `mode`: FALLOC_FL_*. Every file has FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, those on a disk the others,
+   * too; else -EOPNOTSUPP.
+   */
   fallocate(fd: number, mode: number, offset: number, length: number): Task<number> {
-    return this.call(fd, 'fallocate', (file) => punchHole(file, mode, offset, length));
+    return this.call(fd, 'fallocate', (file) => file.fallocate(mode, offset, length));
+  }
+
+  /** fdatasync(2): as `fsync`, without what a reader of the content does not need. */
+  fdatasync(fd: number): Task<number> {
+    return this.call(fd, 'fdatasync', (file) => file.sync(this, true));
   }
 
   close(fd: number): Task<number> {
@@ -267,7 +328,7 @@ export class Process implements UserProgram, Caller {
     const shared = this.files[fd] as SharedFile | null | undefined;
     if (shared === null || shared === undefined) return -EBADF;
     this.files[fd] = null;
-    return --shared.users > 0 ? 0 : yield* shared.file.close();
+    return --shared.users > 0 ? 0 : yield* shared.file.close(this);
   }
 
   /** Direct I/O on a disk without a file descriptor, for what submits many I/Os. Throws DEVICE_UNKNOWN. */
@@ -290,9 +351,8 @@ export class Process implements UserProgram, Caller {
   }
 }
 
-function* punchHole(file: OpenFile, mode: number, offset: number, length: number): Task<number> {
-  if (mode !== (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) return -EOPNOTSUPP;
-  return yield* file.punchHole(offset, length);
+function* opened(file: OpenedFile): Task<MappableFile | number> {
+  return typeof file === 'number' || 'mapping' in file ? file : yield* file;
 }
 
 /** An open file and how many processes have it (`struct file` and its count). */

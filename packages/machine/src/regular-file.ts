@@ -3,25 +3,43 @@
  *
  * Reads and writes go through the page cache, in pieces: user memory is faulted in and copied as the kernel's
  * `copy_from_user` does, so a buffer that ends too early gives a short count and no error.
- * Left out: file positions (calls name theirs), direct I/O on files, locks.
+ * With O_DIRECT they go past it, from and to the caller's pages.
+ * Left out: file positions (calls name theirs), locks.
  * Source followed: fs/read_write.c `vfs_read`, `vfs_write`, fs/open.c `do_truncate`, `vfs_fallocate` (6.18).
  */
-import type { MappableFile } from '@pincushion/mm';
+import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from '@pincushion/mm';
+import type { DirectTransfers, MappableFile, Mm } from '@pincushion/mm';
 import type { MaySleep, Task } from '@pincushion/sim';
-import { EFBIG, EINVAL, ENOTTY } from '@pincushion/sim';
+import { EFBIG, EINVAL, ENOTTY, EOPNOTSUPP } from '@pincushion/sim';
 import type { Caller, OpenFile } from './open-file';
 
 /** What is copied at a time. */
 const PIECE_BYTES = 64 * 1024;
 
 export class RegularFile implements OpenFile {
+  /** Of each process that has the file. */
+  private readonly direct = new WeakMap<Mm, DirectTransfers>();
+
   constructor(
     readonly path: string,
     private readonly file: MappableFile,
+    private readonly isDirect = false,
+    private readonly appends = false,
   ) {}
 
-  *read({ mm }: Caller, address: number, bytes: number, position: number): Task<number> {
+  /** Null: through the page cache. */
+  private directFor({ mm, name }: Caller): DirectTransfers | null {
+    if (!this.isDirect) return null;
+    const known = this.direct.get(mm) ?? this.file.direct?.(mm, name) ?? null;
+    if (known !== null) this.direct.set(mm, known);
+    return known;
+  }
+
+  *read(caller: Caller, address: number, bytes: number, position: number): Task<number> {
     if (!isRange(position, bytes)) return -EINVAL;
+    const direct = this.directFor(caller);
+    if (direct !== null) return yield* settled(direct.read(address, bytes, position));
+    const { mm } = caller;
     const piece = new Uint8Array(Math.min(bytes, PIECE_BYTES));
     let done = 0;
     while (done < bytes) {
@@ -35,14 +53,17 @@ export class RegularFile implements OpenFile {
     return done;
   }
 
-  *write({ mm }: Caller, address: number, bytes: number, position: number): Task<number> {
+  *write(caller: Caller, address: number, bytes: number, position: number): Task<number> {
     if (!isRange(position, bytes)) return -EINVAL;
+    const direct = this.directFor(caller);
+    if (direct !== null) return yield* settled(direct.write(address, bytes, this.appends ? this.file.size : position));
+    const { mm } = caller;
     const piece = new Uint8Array(Math.min(bytes, PIECE_BYTES));
     let done = 0;
     while (done < bytes) {
       const got = yield* settled(mm.read(address + done, piece, 0, Math.min(bytes - done, PIECE_BYTES)));
       if (got < 0) return done > 0 ? done : got;
-      const written = yield* settled(this.file.write(position + done, piece, 0, got));
+      const written = yield* settled(this.put(position + done, piece, got));
       if (written < 0) return done > 0 ? done : written;
       done += written;
       if (written < got || got < Math.min(bytes - (done - written), PIECE_BYTES)) return done;
@@ -50,8 +71,14 @@ export class RegularFile implements OpenFile {
     return done;
   }
 
-  *sync(): Task<number> {
-    return yield* settled(this.file.fsync());
+  /** With O_APPEND the position does not count. */
+  private put(position: number, piece: Uint8Array, n: number): MaySleep {
+    if (!this.appends) return this.file.write(position, piece, 0, n);
+    return this.file.append?.(piece, 0, n) ?? this.file.write(this.file.size, piece, 0, n);
+  }
+
+  *sync(_caller: Caller, dataOnly = false): Task<number> {
+    return yield* settled(dataOnly ? (this.file.fdatasync?.() ?? this.file.fsync()) : this.file.fsync());
   }
 
   *truncate(size: number): Task<number> {
@@ -59,7 +86,9 @@ export class RegularFile implements OpenFile {
     return yield* settled(this.file.truncate(size));
   }
 
-  *punchHole(start: number, length: number): Task<number> {
+  *fallocate(mode: number, start: number, length: number): Task<number> {
+    if (this.file.fallocate !== undefined) return yield* settled(this.file.fallocate(mode, start, length));
+    if (mode !== (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) return -EOPNOTSUPP;
     return yield* settled(this.file.punchHole(start, length));
   }
 

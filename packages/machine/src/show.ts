@@ -9,6 +9,12 @@ interface Branch {
   readonly below: readonly Branch[];
 }
 
+function swapOf({ description, memory: { swap } }: Machine): string {
+  if (swap.slots === 0) return 'none';
+  const { swapDevice } = description.memory;
+  return `${formatBytes(swap.slots * 4096)}${swapDevice === undefined ? '' : ` on ${swapDevice}`}`;
+}
+
 /** Several lines, without a line end after the last. */
 export function machineTree(machine: Machine): string {
   const { memory, cpus, kernel, iommu } = machine.description;
@@ -19,7 +25,7 @@ export function machineTree(machine: Machine): string {
       text: `memory ${formatBytes(memory.ram)}${memory.pmem > 0 ? ` and ${formatBytes(memory.pmem)} pmem` : ''}`,
       below: [
         ...zones,
-        leaf(`swap ${memory.swap === 0 ? 'none' : formatBytes(memory.swap)}`),
+        leaf(`swap ${swapOf(machine)}`),
         leaf(`huge pages ${hugePages(memory)}`),
         leaf(`transparent huge pages ${transparentHugePages(memory)}`),
         leaf(`tlb ${memory.tlb}`),

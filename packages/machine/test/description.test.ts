@@ -32,6 +32,15 @@ describe('a machine description', () => {
           '1MiB': 'never',
         },
         tlb: 'exact',
+        writeback: {
+          flusher: true,
+          flushInterval: 5e9,
+          dirtyExpire: 30e9,
+          dirtyBackgroundRatio: 10,
+          dirtyRatio: 20,
+          pinned: 'linux',
+          gup: 'ignore',
+        },
       },
       cpus: 4,
       kernel: '6.18',
@@ -66,7 +75,7 @@ describe('a machine description', () => {
 
   it('names path, known fields and the nearest one for a wrong field', () => {
     expect(problem({ memory: { movble: '1GiB' } })).toBe(
-      'MACHINE_INVALID: machine.yaml: memory.movble is not known. Expected one of ram, pmem, movable, cma, swap, hugetlb, thp, mthp, tlb; got movble. Try movable.',
+      'MACHINE_INVALID: machine.yaml: memory.movble is not known. Expected one of ram, pmem, movable, cma, swap, swapDevice, minFree, hugetlb, thp, mthp, tlb, writeback, directIo; got movble. Try movable.',
     );
     expect(problem({ devices: [{ name: 'a', plugin: 'p', cofnig: {} }] })).toContain(
       'machine.yaml: devices[0].cofnig is not known. Expected one of name, plugin, hardware, model, config; got cofnig. Try config.',
@@ -86,7 +95,7 @@ describe('a machine description', () => {
     expect(problem({ pinScheme: 'bais' })).toContain('Expected one of "bias", "get-put"; got "bais". Try "bias"');
     expect(problem({ iommu: { flush: '-1ms' } })).toContain('iommu.flush is not allowed');
     expect(problem({ devices: [{ name: 'Bad name', plugin: 'p' }] })).toContain('devices[0].name is not allowed');
-    expect(problem({ devices: [{ name: 'a' }] })).toContain('devices[0].plugin is missing');
+    expect(problem({ devices: [{ name: 'a' }] })).toContain('devices[0] is not allowed. Expected plugin or hardware');
   });
 
   it('names the nearest size of huge pages, and who may get transparent ones', () => {

@@ -57,7 +57,8 @@ describe('a machine', () => {
     ]);
     expect(machine.diskNames).toEqual(['ram0n1', 'ram1n1']);
     shutDown(machine);
-    expect(machine.devices.map((device) => device.state)).toEqual(['gone', 'gone']);
+    expect(machine.devices.map(({ path }) => path)).toEqual([]);
+    expect(machine.bus.gone).toEqual(['ram0', 'ram1']);
     expect(machine.nodes.list()).toEqual([]);
     leakCheck(world);
   });

@@ -15,6 +15,7 @@ import {
 } from '@pincushion/driver';
 import type { Process } from '@pincushion/machine';
 import type { DeviceBed, TestDeviceOptions } from '@pincushion/testing';
+import { PKEY_DISABLE_WRITE } from '@pincushion/mm';
 import { testDevice } from '@pincushion/testing';
 import { RamDiskDriver, RamDiskHardware } from './ram-disk';
 
@@ -198,6 +199,36 @@ describe('a process', () => {
     expect(new TextDecoder().decode(text)).toBe('ram-disk');
     expect(process.mm.vmas.lookup(address)).toBeNull();
     bed.run(child.exit());
+  });
+
+  it('after fork makes calls of a driver on its own memory; the state of the open is common to both', () => {
+    using bed = makeBed();
+    const { process } = bed;
+    const fd = bed.run(process.open('/dev/ram0-info'));
+    const child = process.fork('child');
+    if (typeof child === 'number') throw new Error('fork failed');
+    const calls = [process, child, process].map((caller, i) => bed.run(caller.ioctl(fd, i)));
+    bed.run(process.close(fd));
+    expect(bed.driver.lastClosed).toEqual([]);
+    bed.run(child.exit());
+    const names = [process, child, process].map(({ name, mm }) => `${name} in ${mm.name}`);
+    expect([calls, bed.driver.lastClosed]).toEqual([[0, 1, 2], [names]]);
+    expect(child.mm).not.toBe(process.mm);
+  });
+
+  it('keeps memory from itself by a protection key (V-09), until it opens it again', () => {
+    using bed = makeBed();
+    const { process, world } = bed;
+    const address = memory(bed, 4096);
+    const key = process.pkeyAlloc(0, PKEY_DISABLE_WRITE);
+    expect(world.settle(process.pkeyMprotect(address, 4096, PROT_READ | PROT_WRITE, key))).toBe(0);
+    const fd = bed.run(process.open('/dev/ram0n1'));
+    expect(world.settle(process.write(address, new Uint8Array(1)))).toBe(-EFAULT);
+    expect(bed.run(process.pread(fd, address, 4096, 0))).toBe(-EFAULT);
+    expect(bed.run(process.pwrite(fd, address, 4096, 0))).toBe(4096);
+    process.wrpkru(process.rdpkru() & ~(3 << (2 * key)));
+    expect(bed.run(process.pread(fd, address, 4096, 0))).toBe(4096);
+    expect([process.pkeyFree(key), process.pkeyFree(key)]).toEqual([0, -EINVAL]);
   });
 
   it('spreads over the cpus unless it is told where to run', () => {

@@ -80,6 +80,8 @@ class RamDisk extends Disk {
 @driver({ name: 'ram-disk', api: 1, match: [{ vendor: 0x1234, device: 0x0002 }], config: Config })
 export class RamDiskDriver extends Driver<typeof Config> {
   private readonly queue = new HardwareQueue(1);
+  /** Who made ioctls on each open of the info device, in the order of the last closes. */
+  readonly lastClosed: string[][] = [];
 
   constructor(
     private readonly dma: DmaMapper,
@@ -101,13 +103,19 @@ export class RamDiskDriver extends Driver<typeof Config> {
     if (info === null) throw new Error('no memory');
     this.own(info).bytes.set(new TextEncoder().encode('ram-disk'));
     const { name } = this.device;
+    const { lastClosed } = this;
     const sectors = this.registers.read32(20);
     this.own(this.disks.register(new RamDisk(`${name}n1`, sectors, this.config.lbaBytes, this)));
     this.own(
       this.chars.register(`${name}-info`, {
         open: (file) => (file.process === 'nobody' ? -ENOMEM : 0),
-        *ioctl(_file, command): Task<number> {
+        *ioctl(file, command): Task<number> {
+          const before = (file.state as string[] | null) ?? [];
+          file.state = [...before, `${file.process} in ${file.mm.name}`];
           return command;
+        },
+        *release(file) {
+          if (file.state !== null) lastClosed.push(file.state as string[]);
         },
         mmap: (_file, { prot }) => ((prot & PROT_WRITE) !== 0 ? -EACCES : this.dma.mmapCoherent(info)),
       }),

@@ -3,8 +3,16 @@ export { Memory } from './memory';
 export type { ContentOwner, MemoryOptions } from './memory';
 export { AddressSpace } from './page-cache/address-space';
 export type { AddressSpaceOps, CacheHost } from './page-cache/address-space';
-export { FileBacking, filemapFault } from './page-cache/file';
-export type { FileUses, MappableFile } from './page-cache/file';
+export {
+  FALLOC_FL_COLLAPSE_RANGE,
+  FALLOC_FL_INSERT_RANGE,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  FileBacking,
+  filemapFault,
+} from './page-cache/file';
+export type { DirectTransfers, FileUses, MappableFile } from './page-cache/file';
 export { genericFileRead, genericFileWrite } from './page-cache/generic-file';
 export {
   addNewFolio,
@@ -26,6 +34,25 @@ export {
   unmapMappingRange,
 } from './page-cache/truncate';
 export { folioWaitWriteback, waitWriteback, writeAndWaitRange } from './page-cache/writeback';
+export { balanceDirtyPages } from './page-cache/dirty-throttling';
+export { ErrSeq } from './page-cache/errseq';
+export { invalidateInodePages2 } from './page-cache/invalidate';
+export type { ErrSeqCursor } from './page-cache/errseq';
+export { Flusher } from './page-cache/flusher';
+export { WritebackControl } from './page-cache/writeback-control';
+export type { WritebackCounts } from './page-cache/writeback-control';
+export {
+  DIRECT_IO_HOLDS,
+  GUP_UNDER_WRITEBACK,
+  PINNED_WRITEBACK,
+  WRITEBACK_DEFAULTS,
+} from './page-cache/writeback-settings';
+export type {
+  DirectIoHold,
+  GupUnderWriteback,
+  PinnedWriteback,
+  WritebackSettings,
+} from './page-cache/writeback-settings';
 export { eagerly, settled } from './eager-task';
 export { AnonVma } from './frames/anon-vma';
 export { folioMappedShared, rmapWalk } from './frames/rmap';
@@ -117,6 +144,7 @@ export { fixupUserFault } from './process/populate';
 export { processVmReadv, processVmWritev } from './gup/process-vm';
 export { accessRemoteVm, getDumpPage, readProcMem, writeProcMem } from './gup/access-remote';
 export { SecretMemory } from './page-cache/secretmem';
+export { PKEY_DISABLE_ACCESS, PKEY_DISABLE_WRITE, ProtectionKeys } from './process/protection-keys';
 export { clearSoftDirty, isSoftDirty } from './process/soft-dirty';
 export { uffdRegisterWp, uffdWriteprotect } from './process/userfaultfd';
 export {
@@ -155,6 +183,7 @@ export {
   VM_MIXEDMAP,
   VM_NOHUGEPAGE,
   VM_PFNMAP,
+  VM_PKEY,
   VM_READ,
   VM_SHARED,
   VM_WRITE,
@@ -168,6 +197,8 @@ export {
   PTE_DIRTY,
   PTE_GUARD,
   PTE_MIGRATION,
+  PTE_PKEY,
+  PTE_PKEY_SHIFT,
   PTE_SWAP,
   PTE_SWP_EXCLUSIVE,
   PTE_PRESENT,
@@ -214,7 +245,7 @@ export {
 } from './gup/gup-flags';
 export { PinnedRanges } from './gup/pinned-ranges';
 export { UserPageGrabber } from './gup/gup';
-export type { MmapLock } from './gup/gup';
+export type { MmapLock } from './gup/gup-calls';
 export { FRAME_MASK, PIN_TAG, frameOf, newGottenPages, newPinnedPages } from './gup/user-page';
 export type { GottenPages, PinnedPages } from './gup/user-page';
 export { PinScheme } from './gup/pin-scheme';

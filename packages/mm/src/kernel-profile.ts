@@ -38,6 +38,8 @@ export interface KernelProfile {
   readonly reclaimSkipsPinned: boolean;
   /** Reclaim leaves the buffers of pinned folios alone (6.4). */
   readonly reclaimKeepsPinnedBuffers: boolean;
+  /** What writeback does that meets a dirty page of a file without buffers: the kernel stops, or it warns (5.18, W-03). */
+  readonly dirtyWithoutBuffers: 'bug' | 'warn';
   /** Large folios count pins exactly; before 5.7 there was no such count. */
   readonly largeFolioPincount: boolean;
   /** A large folio mapped by one process only is reused by its write faults (6.15, X-04). */
@@ -72,6 +74,7 @@ export const linux618: KernelProfile = {
   longtermLeavesMovable: true,
   reclaimSkipsPinned: true,
   reclaimKeepsPinnedBuffers: true,
+  dirtyWithoutBuffers: 'warn',
   largeFolioPincount: true,
   largeFolioReuse: true,
   hugeCowSplits: true,
@@ -110,6 +113,7 @@ export const linux54: KernelProfile = {
   readPinUnshares: false,
   longtermLeavesMovable: false,
   reclaimSkipsPinned: false,
+  dirtyWithoutBuffers: 'bug',
   largeFolioPincount: false,
   hugeCowSplits: false,
   hugeZeroWriteStaysHuge: true,

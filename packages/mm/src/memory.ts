@@ -4,10 +4,10 @@
  *
  * Layout of frame numbers: the first 4 MiB are reserved (frame 0 is never used, frame 1 is the shared zero page), then
  * ZONE_DMA32 up to 4 GiB, ZONE_NORMAL, ZONE_MOVABLE at the end of RAM, and device memory (persistent memory) behind it.
- * Left out: NUMA, adding and removing memory, reclaim: an allocation that finds nothing fails at once.
+ * Left out: NUMA, adding and removing memory. What happens when memory is scarce is in reclaim/pressure.ts.
  * Source followed: mm/page_alloc.c, mm/mm_init.c.
  */
-import { EINVAL, ENOMEM, PincushionError, Tracepoint } from '@pincushion/sim';
+import { Context, EINVAL, ENOMEM, PincushionError, Tracepoint } from '@pincushion/sim';
 import type { FaultSites, World } from '@pincushion/sim';
 import { User } from './process/accounting';
 import { AddressSpace } from './page-cache/address-space';
@@ -39,16 +39,22 @@ import { Mm } from './process/mm';
 import { MmIds } from './frames/mm-ids';
 import { OfflineMemory } from './reclaim/offline';
 import { PageBytes } from './frames/page-bytes';
+import { LruLists } from './frames/lru-lists';
 import { invalidateMappingPages } from './page-cache/page-cache';
 import { PAGE_SIZE } from './frames/page-size';
 import type { PinScheme } from './gup/pin-scheme';
 import { deferredSplitScan } from './huge/split-folio';
 import { SwapArea } from './reclaim/swap';
+import { MemoryPressure } from './reclaim/pressure';
 import { MemorySwapStore } from './reclaim/swap-store';
 import { ThpOrders } from './huge/thp-orders';
 import type { Vma } from './process/vma';
 import { Vmstat } from './vmstat';
+import { WritebackControl } from './page-cache/writeback-control';
+import { WRITEBACK_DEFAULTS } from './page-cache/writeback-settings';
+import type { DirectIoHold, WritebackSettings } from './page-cache/writeback-settings';
 import { ZERO_PFN } from './frames/zero-page';
+import { NO_WATERMARKS, minFreeBytes, watermarksOf } from './frames/watermarks';
 import { Gfp, ZoneType } from './frames/zone';
 import type { GfpFlags, Zone } from './frames/zone';
 
@@ -63,10 +69,19 @@ export interface MemoryOptions {
   cmaBytes?: number;
   /** Huge pages that are set apart at boot, by their order: 9 (2 MiB) and 18 (1 GiB). None unless given. */
   hugetlb?: Partial<Readonly<Record<9 | 18, number>>>;
+  /**
+   * What is kept free for those who cannot wait (`vm.min_free_kbytes`), in bytes; as the kernel computes it unless given.
+   * With 0 nothing is: memory is used up to its last frame, and reclaimed only when somebody asks.
+   */
+  minFreeBytes?: number;
   /** Swap in host memory, outside of the RAM. None unless given; see `SwapArea.on` for other stores. */
   swapBytes?: number;
   /** Whether CPUs may use old translations until a flush (tlb.ts); `exact` unless given. */
   tlb?: 'exact' | 'stale';
+  /** How dirty pages of files are written; see `WRITEBACK_DEFAULTS` for what is not given. */
+  writeback?: Partial<WritebackSettings>;
+  /** How direct I/O holds the pages of its buffers; as the kernel of the profile does unless given. */
+  directIo?: DirectIoHold;
   /** Which kernel it behaves like; `linux618` unless given. */
   profile?: KernelProfile;
   /** How pins are tracked; `BiasScheme` unless given. */
@@ -105,6 +120,9 @@ export class Memory implements FrameOwner {
   readonly gup: UserPageGrabber;
   readonly faults: FaultSites;
   readonly profile: KernelProfile;
+  readonly writeback: WritebackControl;
+  /** How direct I/O holds the pages of its buffers. */
+  readonly directIoHold: DirectIoHold;
   readonly staleTlb: boolean;
   readonly ksm: Ksm;
   readonly hugeZero: HugeZeroFolio;
@@ -115,6 +133,9 @@ export class Memory implements FrameOwner {
   /** Who maps large folios. */
   readonly mmIds = new MmIds();
   readonly swap = new SwapArea();
+  /** The order of the LRU lists, once memory has been scarce. */
+  readonly lru: LruLists;
+  readonly pressure = new MemoryPressure(this);
   /** What is out of use, see `offlineRange`. */
   readonly offline = new OfflineMemory(this);
   /** First frame of persistent memory and its number of frames; 0, 0 without. */
@@ -133,6 +154,8 @@ export class Memory implements FrameOwner {
   private nextMmId = 1;
   /** Zones to try, in order, by `Gfp`. */
   private readonly zonelists: readonly (readonly Zone[])[];
+  /** Zones have watermarks. */
+  private readonly keepsFree: boolean;
   private readonly endCheck: () => undefined;
 
   /** Throws MEMORY_INVALID for sizes that do not fit 30 bits of frame numbers. */
@@ -144,6 +167,8 @@ export class Memory implements FrameOwner {
     const movable = Math.min(framesOf(options.movableBytes ?? 0), Math.max(0, ram - BLOCK_FRAMES));
     const cma = Math.min(framesOf(options.cmaBytes ?? 0), Math.max(0, ram - movable - BLOCK_FRAMES));
     this.profile = options.profile ?? linux618;
+    this.writeback = new WritebackControl(this, { ...WRITEBACK_DEFAULTS, ...options.writeback });
+    this.directIoHold = options.directIo ?? (this.profile.directIoPins ? 'pin' : 'get');
     this.staleTlb = options.tlb === 'stale';
     this.pmemFrames = framesOf(options.pmemBytes ?? 0);
     this.pmemStart = this.pmemFrames === 0 ? 0 : ram;
@@ -156,9 +181,11 @@ export class Memory implements FrameOwner {
     }
     this.frames = new FrameTable(count, this);
     this.bytes = new PageBytes(this.frames);
-    this.zones = this.layOut(ram, ram - movable, cma, count);
+    this.lru = new LruLists(this.frames);
+    this.zones = this.layOut(ram, ram - movable, cma, count, options.minFreeBytes);
     const of = (...types: ZoneType[]): Zone[] =>
       types.flatMap((type) => this.zones.filter((zone) => zone.type === type && zone.buddy !== null && !zone.cma));
+    this.keepsFree = this.zones.some((zone) => zone.watermarks.low > 0);
     const cmaZones = this.zones.filter((zone) => zone.cma);
     this.zonelists = [
       of(ZoneType.normal, ZoneType.dma32),
@@ -185,21 +212,49 @@ export class Memory implements FrameOwner {
 
   /**
    * A new folio of 2^order frames with one reference, content zero. Returns its head frame, or -ENOMEM (also for an order
-   * above 10). Any context. `__folio_alloc`.
+   * above 10): there is none, or only what is kept for interrupts. Never waits: who may sleep tries again after a
+   * `Shortage`. Any context. `__folio_alloc`.
    */
   allocFolio(order: number, gfp: GfpFlags = Gfp.kernel): number {
     if (this.faults.armed) {
       const error = this.faults.hit('alloc');
+      this.pressure.starving = false;
       if (error !== 0) return error;
     }
     const zones = this.zonelists[gfp];
+    const pages = 1 << order;
     for (let i = 0; i < zones.length; i++) {
       const zone = zones[i];
-      const head = (zone.buddy as Buddy).take(order);
+      const buddy = zone.buddy as Buddy;
+      if (buddy.framesFree - pages < zone.watermarks.low) continue;
+      const head = buddy.take(order);
       if (head < 0) continue;
       this.prepareFolio(head, order, zone);
       return head;
     }
+    return this.allocScarce(order, gfp);
+  }
+
+  /**
+   * Every zone is below its low mark, or has no block of the order. Large folios are a wish, for which nobody is woken. Who
+   * may not sleep has five eighths of what is kept free below the min mark to himself (`GFP_ATOMIC`).
+   */
+  private allocScarce(order: number, gfp: GfpFlags): number {
+    const { pressure, world } = this;
+    const mayWait = world.contexts.current === Context.task && world.contexts.spinLocks === 0;
+    const isSinglePage = order === 0;
+    if (this.keepsFree && isSinglePage) pressure.wakeKswapd();
+    for (const zone of this.zonelists[gfp]) {
+      const { min } = zone.watermarks;
+      const mark = mayWait ? min : min - Math.floor((min * 5) / 8);
+      const buddy = zone.buddy as Buddy;
+      if (buddy.framesFree - (1 << order) < mark) continue;
+      const head = buddy.take(order);
+      if (head < 0) continue;
+      this.prepareFolio(head, order, zone);
+      return head;
+    }
+    pressure.starving = this.keepsFree && isSinglePage;
     return -ENOMEM;
   }
 
@@ -324,14 +379,23 @@ export class Memory implements FrameOwner {
     this.endCheck();
   }
 
-  private layOut(ramEnd: number, movableStart: number, cmaFrames: number, end: number): Zone[] {
+  private layOut(
+    ramEnd: number,
+    movableStart: number,
+    cmaFrames: number,
+    end: number,
+    minFree: number | undefined,
+  ): Zone[] {
     const zones: Zone[] = [];
+    const cmaStart = movableStart - cmaFrames;
+    const lowmem = cmaStart - BLOCK_FRAMES;
+    const keptFree = minFree ?? minFreeBytes(lowmem);
     const add = (type: ZoneType, name: Zone['name'], start: number, stop: number, cma = false): void => {
       if (stop <= start) return;
       const buddy = type === ZoneType.device ? null : new Buddy(this.frames, start, stop);
-      zones.push({ type, name, start, end: stop, buddy, cma });
+      const watermarks = cma || buddy === null ? NO_WATERMARKS : watermarksOf(type, stop - start, lowmem, keptFree);
+      zones.push({ type, name, start, end: stop, buddy, cma, watermarks });
     };
-    const cmaStart = movableStart - cmaFrames;
     const dma32End = Math.min(DMA32_END, cmaStart);
     add(ZoneType.dma32, 'DMA32', BLOCK_FRAMES, dma32End);
     add(ZoneType.normal, 'Normal', dma32End, cmaStart);

@@ -7,6 +7,8 @@ export class Vmstat {
   nrFollPinAcquired = 0;
   /** Pages given back by unpin. */
   nrFollPinReleased = 0;
+  /** Pages that a fast call of GUP left to the slow walk; no counter of the kernel. */
+  gupSlowPages = 0;
   /** Page faults handled. */
   pgfault = 0;
   /** Huge anonymous folios made by a fault. */

@@ -64,7 +64,7 @@ describe('memory', () => {
   });
 
   it('falls back to the other zones, and then has none left', () => {
-    const { memory } = setUp({ ramBytes: 16 * MIB, movableBytes: 4 * MIB });
+    const { memory } = setUp({ ramBytes: 16 * MIB, movableBytes: 4 * MIB, minFreeBytes: 0 });
     const free = memory.framesFree;
     for (let i = 0; i < free; i++) expect(memory.allocFolio(0, 1)).toBeGreaterThan(0);
     expect(memory.allocFolio(0, 1)).toBe(-ENOMEM);

@@ -92,7 +92,7 @@ describe('anonymous faults', () => {
   });
 
   it('says so when memory is used up, and the memory stays sane', () => {
-    const { mm, memory } = setUp({ ramBytes: 8 * MIB });
+    const { mm, memory } = setUp({ ramBytes: 8 * MIB, minFreeBytes: 0 });
     const address = anon(mm, 2000);
     let done = 0;
     while (plain(mm.fault(address + done * PAGE_SIZE, true)) === 0) done++;

@@ -9,6 +9,8 @@ import {
   PAGE_SIZE,
   PG_p2pdma,
   PG_secretmem,
+  PKEY_DISABLE_ACCESS,
+  PKEY_DISABLE_WRITE,
   PROT_READ,
   VM_PFNMAP,
   frameOf,
@@ -41,9 +43,15 @@ function mixture() {
   const shared = plain(mm.mmap(4 * PAGE_SIZE, RW, MAP_SHARED | MAP_ANONYMOUS));
   plain(mm.write(shared, new Uint8Array(4 * PAGE_SIZE)));
   const device = memory.allocFolio(0);
+  const coloured = touched(mm, 40);
+  const keys = [0, PKEY_DISABLE_WRITE, PKEY_DISABLE_ACCESS];
+  for (const [i, denied] of keys.entries()) {
+    plain(mm.pkeyMprotect(coloured + 10 * (i + 1) * PAGE_SIZE, 10 * PAGE_SIZE, RW, mm.pkeys.alloc(0, denied)));
+  }
+  const tens = [0, 1, 2, 3].map((i) => coloured + 10 * i * PAGE_SIZE);
   return {
     ...set,
-    starts: [huge, huge + 2 * MIB, huge + 3 * MIB, small, small + 90 * PAGE_SIZE, read, shared],
+    starts: [huge, huge + 2 * MIB, huge + 3 * MIB, small, small + 90 * PAGE_SIZE, read, shared, ...tens],
     device,
   };
 }
@@ -185,6 +193,21 @@ describe('an unmap on another CPU', () => {
     });
     expect(gup.getUserPagesFastOnly(mm, address, 1, W, newGottenPages(1), 0, owner)).toBe(0);
     assertMemorySane(memory);
+  });
+
+  it('may be one of the protection key: the second look notices (Q-03, V-09)', () => {
+    const { mm, gup, owner, frames } = setUp();
+    const address = touched(mm, 1);
+    const key = mm.pkeys.alloc(0, 0);
+    armPoint({
+      countdown: 2,
+      onFire: () => {
+        plain(mm.pkeyMprotect(address, PAGE_SIZE, RW, key));
+        return undefined;
+      },
+    });
+    expect(gup.getUserPagesFastOnly(mm, address, 1, W, newGottenPages(1), 0, owner)).toBe(0);
+    expect(frames.refcount[frameAt(mm, address)]).toBe(1);
   });
 
   it('of a huge page is noticed in the same way', () => {

@@ -8,6 +8,7 @@ import {
   PG_ksm,
   PG_lru,
   PTE_MIGRATION,
+  PTE_PKEY_SHIFT,
   PTE_PRESENT,
   PTE_PROTNONE,
   PTE_SPECIAL,
@@ -143,6 +144,13 @@ describe('the sanity check', () => {
         setEntry(kit, kit.pfn, bitsOf(kit) | PTE_PROTNONE);
       },
       /closed and its area allows access/,
+    ],
+    [
+      'an entry with another protection key than its area',
+      (kit) => {
+        setEntry(kit, kit.pfn, bitsOf(kit) | (5 << PTE_PKEY_SHIFT));
+      },
+      /has protection key 5 and its area 0 \(V-09\)/,
     ],
     [
       'a write to the zero page',

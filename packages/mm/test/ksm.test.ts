@@ -252,8 +252,8 @@ describe('pages that others refer to', () => {
 });
 
 describe('a merged page', () => {
-  function merged() {
-    const made = machine();
+  function merged(options?: Partial<MemoryOptions>) {
+    const made = machine(options);
     const [a, b] = mergeable(made.mm, 7, 7);
     made.memory.ksm.scan(3);
     const head = frameAt(made.mm, a);
@@ -314,7 +314,7 @@ describe('a merged page', () => {
   });
 
   it('stays merged when there is no memory to give it up', () => {
-    const { mm, memory, a, b, head, frames } = merged();
+    const { mm, memory, a, b, head, frames } = merged({ minFreeBytes: 0 }); // else reclaim would put it into swap
     const taken: number[] = [];
     for (let pfn = memory.allocFolio(0, 1); pfn > 0; pfn = memory.allocFolio(0, 1)) taken.push(pfn);
     expect(plain(mm.madvise(a, 2 * PAGE_SIZE, MADV_UNMERGEABLE))).toBe(-EAGAIN); // as madvise tells it

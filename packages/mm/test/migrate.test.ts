@@ -256,7 +256,7 @@ describe('a long-term pin', () => {
     const { mm, memory, frames, mapping, address } = mappedFile();
     const old = frameAt(mm, address);
     frames.flags[old] |= PG_dirty;
-    mapping.dirty.add(0);
+    mapping.tagDirty(0);
     const unpin = pin(mm, address, FOLL_LONGTERM);
     const head = frameAt(mm, address);
     expect(head).not.toBe(old);
@@ -586,7 +586,7 @@ describe('compaction', () => {
 
 describe('memory that goes offline', () => {
   it('is emptied, cannot be allocated, is shown, and comes back', () => {
-    const { mm, memory, frames } = machine({ ramBytes: 32 * MIB, movableBytes: 12 * MIB });
+    const { mm, memory, frames } = machine({ ramBytes: 32 * MIB, movableBytes: 12 * MIB, minFreeBytes: 0 });
     const address = touched(mm, 700);
     const { start } = zone(memory, 'Movable');
     const free = memory.framesFree;

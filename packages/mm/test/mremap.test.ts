@@ -101,6 +101,14 @@ describe('mremap', () => {
     assertMemorySane(memory);
   });
 
+  it('may move pages over others of the same area', () => {
+    const { mm, memory } = setUp();
+    const address = touched(mm, 4);
+    expect(plain(mm.mremap(address + 3 * PAGE_SIZE, PAGE_SIZE, address))).toBe(address);
+    expect([0, 1, 2].map((page) => byteAt(mm, address + page * PAGE_SIZE))).toEqual([4, 2, 3]);
+    assertMemorySane(memory);
+  });
+
   it('moves an area that a userfaultfd watches only alone: those before it have moved when it is refused', () => {
     const { mm, memory } = setUp();
     const address = touched(mm, 2);

@@ -1,7 +1,7 @@
 import { armPoint, disarmPoint } from '@pincushion/sim';
-import { PAGE_SIZE, PROT_READ, mmSites } from '../src/index';
+import { PAGE_SIZE, PKEY_DISABLE_ACCESS, PROT_READ, mmSites } from '../src/index';
 import type { Mm } from '../src/index';
-import { anon, assertMemorySane, frameAt, plain, setUp, touched } from './machine-memory';
+import { RW, anon, assertMemorySane, frameAt, plain, setUp, touched } from './machine-memory';
 
 const FLUSH = mmSites.find((site) => site.name === 'tlb-before-flush')?.id;
 
@@ -67,6 +67,25 @@ describe('a TLB with stale entries', () => {
     plain(mm.mprotect(address, PAGE_SIZE, PROT_READ));
     disarmPoint();
     expect([byteAt(mm, address), plain(mm.write(address, Uint8Array.of(10)))]).toEqual([9, -14]);
+    assertMemorySane(memory);
+  });
+
+  it('has the protection key that the entry had; PKRU itself is never stale', () => {
+    const { mm, memory } = setUp({ tlb: 'stale' });
+    const address = touched(mm, 1);
+    const key = mm.pkeys.alloc(0, PKEY_DISABLE_ACCESS);
+    const seen: number[] = [];
+    beforeFlush(() => {
+      seen.push(byteAt(mm, address));
+    });
+    plain(mm.pkeyMprotect(address, PAGE_SIZE, RW, key));
+    seen.push(byteAt(mm, address));
+    disarmPoint();
+    beforeFlush(() => {
+      seen.push(byteAt(mm, address)); // the old translation has the key, and PKRU denies it
+    });
+    plain(mm.munmap(address, PAGE_SIZE));
+    expect(seen).toEqual([1, -1, -1]);
     assertMemorySane(memory);
   });
 

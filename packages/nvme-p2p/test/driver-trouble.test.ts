@@ -192,10 +192,14 @@ describe('the driver with a controller in trouble', () => {
     bed.close();
   });
 
-  it('ends an I/O that cannot be mapped with ENOMEM, and the next one works', () => {
+  it('sends an I/O again that cannot be mapped for lack of addresses, and fails one that cannot be mapped at all', () => {
     const bed = troubleBed();
+    const from = bed.world.now;
     bed.world.faults.arm('map', { nth: 1, errno: -12 });
-    expect(bed.read(bed.area, 4096, 0)).toBe(-12);
+    expect(bed.read(bed.area, 4096, 0)).toBe(4096);
+    expect(bed.world.now - from).toBeGreaterThan(3_000_000);
+    bed.world.faults.arm('map', { nth: 1, errno: -22 });
+    expect(bed.read(bed.area, 4096, 0)).toBe(-5);
     bed.world.faults.disarm();
     expect(bed.read(bed.area, 4096, 0)).toBe(4096);
     bed.close();

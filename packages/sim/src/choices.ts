@@ -27,6 +27,12 @@ export interface TakenChoice extends ForcedChoice {
   high: number;
 }
 
+/** Is told of each decision, in the order in which they are taken. */
+export interface ChoiceListener {
+  /** The `counter`-th decision (from 0) of the stream gave `value`, of all from `low` to `high`. */
+  taken(stream: ChoiceStream, counter: number, value: number, low: number, high: number): undefined;
+}
+
 const HEADER = 'pincushion-choices 1';
 const TWO_32 = 4294967296;
 
@@ -36,6 +42,7 @@ export class ChoiceSource {
   private readonly streams = new Map<string, ChoiceStream>();
   private readonly forced: ForcedChoice[] = [];
   private recording_ = false;
+  private listener_: ChoiceListener | null = null;
 
   constructor(
     readonly seed: number,
@@ -60,7 +67,7 @@ export class ChoiceSource {
     const stream = new ChoiceStream(this, name, instance);
     this.streams.set(key, stream);
     for (const choice of this.forced) if (choice.name === name && choice.instance === instance) stream.force(choice);
-    stream.recordInto(this.recording_ ? this.log : null);
+    stream.recordInto(this.recording_ ? this.log : null, this.listener_);
     return stream;
   }
 
@@ -78,13 +85,27 @@ export class ChoiceSource {
 
   set record(on: boolean) {
     this.recording_ = on;
-    for (const stream of this.streams.values()) stream.recordInto(on ? this.log : null);
+    this.tellStreams();
+  }
+
+  /** Who is told of each decision; null for nobody, which is the default and costs nothing. */
+  get listener(): ChoiceListener | null {
+    return this.listener_;
+  }
+
+  set listener(listener: ChoiceListener | null) {
+    this.listener_ = listener;
+    this.tellStreams();
   }
 
   /** The seed and the forced values as a text that `parse` reads. */
   recording(): string {
     const lines = this.forced.map((f) => `force ${f.name} ${f.instance} ${f.counter} ${f.value}`);
     return [HEADER, `seed ${this.seed}`, ...lines, ''].join('\n');
+  }
+
+  private tellStreams(): void {
+    for (const stream of this.streams.values()) stream.recordInto(this.recording_ ? this.log : null, this.listener_);
   }
 
   /** Reads a recording. Empty lines and lines that begin with `#` are skipped; anything else unknown is a UsageError. */
@@ -121,10 +142,11 @@ export class ChoiceStream {
   counter = 0;
   private readonly a: number;
   private readonly b: number;
-  /** True when forced values or a log make a decision more than a hash. */
+  /** True when forced values, a log or a listener make a decision more than a hash. */
   private watched = false;
   private forced: Map<number, number> | null = null;
   private log: TakenChoice[] | null = null;
+  private listener: ChoiceListener | null = null;
 
   constructor(
     source: ChoiceSource,
@@ -169,9 +191,10 @@ export class ChoiceStream {
   }
 
   /** Of the source. */
-  recordInto(log: TakenChoice[] | null): void {
+  recordInto(log: TakenChoice[] | null, listener: ChoiceListener | null): void {
     this.log = log;
-    this.watched = log !== null || this.forced !== null;
+    this.listener = listener;
+    this.watched = log !== null || listener !== null || this.forced !== null;
   }
 
   private small(counter: number, n: number): number {
@@ -204,6 +227,7 @@ export class ChoiceStream {
       });
     }
     this.log?.push({ name: this.name, instance: this.instance, counter, value, low, high });
+    this.listener?.taken(this, counter, value, low, high);
     return value;
   }
 }

@@ -16,6 +16,7 @@ export const EACCES = 13;
 export const EFAULT = 14;
 export const EBUSY = 16;
 export const EEXIST = 17;
+export const EXDEV = 18;
 export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const EISDIR = 21;
@@ -25,10 +26,13 @@ export const ENOTTY = 25;
 export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EROFS = 30;
+export const EMLINK = 31;
 export const EPIPE = 32;
 export const ERANGE = 34;
 export const EDEADLK = 35;
+export const ENAMETOOLONG = 36;
 export const ENOSYS = 38;
+export const ENOTEMPTY = 39;
 export const EBADE = 52;
 export const ENODATA = 61;
 export const ETIME = 62;
@@ -40,6 +44,7 @@ export const EOPNOTSUPP = 95;
 export const ETIMEDOUT = 110;
 export const EALREADY = 114;
 export const EINPROGRESS = 115;
+export const EUCLEAN = 117;
 export const EREMOTEIO = 121;
 export const ECANCELED = 125;
 export const EHWPOISON = 133;
@@ -61,6 +66,7 @@ const NAMES: Readonly<Record<number, string>> = Object.freeze({
   [EFAULT]: 'EFAULT',
   [EBUSY]: 'EBUSY',
   [EEXIST]: 'EEXIST',
+  [EXDEV]: 'EXDEV',
   [ENODEV]: 'ENODEV',
   [ENOTDIR]: 'ENOTDIR',
   [EISDIR]: 'EISDIR',
@@ -70,10 +76,13 @@ const NAMES: Readonly<Record<number, string>> = Object.freeze({
   [EFBIG]: 'EFBIG',
   [ENOSPC]: 'ENOSPC',
   [EROFS]: 'EROFS',
+  [EMLINK]: 'EMLINK',
   [EPIPE]: 'EPIPE',
   [ERANGE]: 'ERANGE',
   [EDEADLK]: 'EDEADLK',
+  [ENAMETOOLONG]: 'ENAMETOOLONG',
   [ENOSYS]: 'ENOSYS',
+  [ENOTEMPTY]: 'ENOTEMPTY',
   [EBADE]: 'EBADE',
   [ENODATA]: 'ENODATA',
   [ETIME]: 'ETIME',
@@ -85,6 +94,7 @@ const NAMES: Readonly<Record<number, string>> = Object.freeze({
   [ETIMEDOUT]: 'ETIMEDOUT',
   [EALREADY]: 'EALREADY',
   [EINPROGRESS]: 'EINPROGRESS',
+  [EUCLEAN]: 'EUCLEAN',
   [EREMOTEIO]: 'EREMOTEIO',
   [ECANCELED]: 'ECANCELED',
   [EHWPOISON]: 'EHWPOISON',

@@ -19,6 +19,7 @@ export const ERROR_CODES = Object.freeze({
     'An event was scheduled with a delay that is not a whole number of nanoseconds from 0 up, or for an unknown handler.',
   LOCK_NOT_OWNED: 'A lock was released by somebody who does not own it.',
   LOCK_RECURSIVE: 'A task tried to take a lock that it owns already.',
+  LOCK_ORDER: 'Locks are taken in orders that contradict each other, so that tasks may wait for each other for ever.',
   INFEASIBLE_CHOICE:
     'Code nested at a preemption point needs a lock that is held below it: hardware could not have got there, so the choice does not count.',
   CHOICE_INVALID:
@@ -27,6 +28,7 @@ export const ERROR_CODES = Object.freeze({
   PORT_INVALID: 'A port was used from inside the machine, was registered twice, or is not known.',
   FAULT_SITE_INVALID: 'A fault rule names an unknown site, a count below zero or an error number that is not negative.',
   FAULT_PLAN_INVALID: 'A fault plan cannot be understood, or names a device that is not there.',
+  LISTENER_LEAK: 'Somebody still listens to tracepoints when a test has ended.',
   // Memory and pins
   PIN_LEAK: 'Pages are still pinned at the end of the run.',
   PIN_WRONG_RELEASE:
@@ -47,6 +49,7 @@ export const ERROR_CODES = Object.freeze({
   MEMORY_INVALID:
     'The state of the emulated memory contradicts itself, or a memory function was called with impossible arguments.',
   FRAME_DOUBLE_FREE: 'A page frame was freed that was free already.',
+  KERNEL_BUG: 'The emulated kernel met a state in which the real one stops with BUG.',
   // DMA
   DMA_FAULT: 'A device accessed an address that is not mapped for it, or in a direction that is not allowed.',
   DMA_MAPPING_LEAK: 'DMA mappings are still alive although their device is gone or the run has ended.',
@@ -58,7 +61,12 @@ export const ERROR_CODES = Object.freeze({
   // Block
   BIO_ENDED_TWICE: 'A bio was completed a second time.',
   BIO_NEVER_ENDED: 'A bio was submitted and never completed.',
-  BIO_INVALID: 'A bio was submitted that breaks the limits of its disk, is in flight already, or was freed.',
+  BIO_INVALID: 'A bio was submitted that covers parts of blocks, is in flight already, or was freed.',
+  DISK_LIMITS_INVALID: 'A disk was given limits that no bio can keep.',
+  // File systems
+  FS_TOO_SMALL: 'There is no room for a file system on a disk, or the disk is smaller than the file system on it.',
+  FS_SUPERBLOCK_INVALID: 'What is on a disk is no file system that can be mounted.',
+  FS_MOUNT_FAILED: 'A file system could not be read when it was mounted, or contradicts itself.',
   // Drivers and devices
   DRIVER_SERVICE_MISSING: 'A driver asks for a service that this machine does not offer.',
   DRIVER_METADATA_MISSING:
@@ -69,6 +77,7 @@ export const ERROR_CODES = Object.freeze({
   DRIVER_CONFIG_INVALID: 'The configuration of a driver or of its hardware does not fit its schema.',
   DRIVER_API_MISMATCH: 'A driver or plugin was written for another version of the plugin contract.',
   DRIVER_PROBE_FAILED: 'The probe of a driver failed; what it had acquired was released.',
+  DRIVER_PROBE_STUCK: 'The probe of a driver has not ended within the time that a probe may take.',
   DRIVER_REMOVE_FAILED: 'The remove of a driver failed; what the device owned was released all the same.',
   DRIVER_HOOK_FAILED: 'A lifecycle hook of a driver failed.',
   DRIVER_NO_MATCH: 'No driver of the loaded plugins matches a device.',
@@ -88,6 +97,9 @@ export const ERROR_CODES = Object.freeze({
   DEVICE_DUPLICATE: 'Two devices, disks or character devices of a machine have the same name.',
   DEVICE_UNKNOWN: 'A machine has no device, disk or character device of that name.',
   PLUGIN_UNKNOWN: 'A machine description names a plugin that is not loaded.',
+  PLUGIN_AMBIGUOUS: 'Several plugins bring the same hardware or a driver for it, and nothing says which is meant.',
+  PACKAGE_FIELD_INVALID:
+    'What a package says about its plugin in the field `pincushion` of its description cannot be used.',
   PLUGIN_INVALID: 'A plugin could not be loaded or does not export what a plugin must.',
   // Workloads and files
   WORKLOAD_INVALID: 'A workload cannot be run: its kind is unknown, it is empty, or it does not fit the machine.',
@@ -95,10 +107,14 @@ export const ERROR_CODES = Object.freeze({
   JOB_INVALID: 'A job file has an option or a value that cannot be used.',
   RECORDING_INVALID:
     'A recording of a real kernel cannot be understood: it is cut off, of another kind, or has a wrong field.',
+  KERNEL_DISAGREEMENT: 'The memory manager did something else in a recorded situation than the real kernel.',
+  REPLAY_INVALID: 'A replay file cannot be understood: it is cut off, of another version, or has an impossible field.',
+  REPLAY_DIVERGED: 'A replay took another decision than the run it repeats, although nothing is known to differ.',
   SCENARIO_INVALID: 'A scenario written by hand has an operation, an argument or a name that cannot be.',
   IMAGE_UNREADABLE: 'The image file behind a device cannot be opened, read or written.',
   FILE_UNREADABLE: 'A file that was named cannot be read.',
   FILE_UNWRITABLE: 'A file that was named cannot be written.',
+  FOLDER_NOT_EMPTY: 'A new package would be written over something that is there already.',
   ARGUMENT_INVALID: 'A command-line argument is unknown or has an impossible value.',
   DATA_LOST: 'A sector does not have the content that was written to it last.',
   DATA_TORN: 'A sector has parts of several writes.',

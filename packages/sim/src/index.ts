@@ -15,7 +15,9 @@ export { WorkItem, WorkQueue } from './work-queue';
 export { Timer } from './timer';
 
 export { ChoiceSource, ChoiceStream } from './choices';
-export type { ForcedChoice, TakenChoice } from './choices';
+export type { ChoiceListener, ForcedChoice, TakenChoice } from './choices';
+export { DecisionTrail } from './decision-trail';
+export type { Divergence } from './decision-trail';
 export { armPoint, disarmPoint, point } from './preemption';
 export type { PointHandler, PreemptionPoint, PreemptionSite } from './preemption';
 export { FaultSites } from './fault-sites';
@@ -32,7 +34,7 @@ export type {
   FaultWhen,
 } from './fault-rules';
 export { Tracepoint, Tracepoints } from './tracepoints';
-export type { TraceListener } from './tracepoints';
+export type { Listening, TraceListener, TracepointName } from './tracepoints';
 export { Port } from './port';
 export type { RecordedInput } from './port';
 
@@ -58,6 +60,7 @@ export {
   EFAULT,
   EBUSY,
   EEXIST,
+  EXDEV,
   ENODEV,
   ENOTDIR,
   EISDIR,
@@ -67,10 +70,13 @@ export {
   EFBIG,
   ENOSPC,
   EROFS,
+  EMLINK,
   EPIPE,
   ERANGE,
   EDEADLK,
+  ENAMETOOLONG,
   ENOSYS,
+  ENOTEMPTY,
   EBADE,
   ENODATA,
   ETIME,
@@ -82,6 +88,7 @@ export {
   ETIMEDOUT,
   EALREADY,
   EINPROGRESS,
+  EUCLEAN,
   EREMOTEIO,
   ECANCELED,
   EHWPOISON,

@@ -6,6 +6,7 @@
  * which of them wins is no behaviour that anything may rely on.
  */
 import { PincushionError } from './errors';
+import type { LockOrder } from './lock-order';
 import type { Thread } from './scheduler';
 import { sleeping } from './task';
 import type { Blocker, Task } from './task';
@@ -19,11 +20,13 @@ export class Mutex {
   private holder: Thread | typeof OUTSIDE | null = null;
   private readonly waiters: Thread[] = [];
   private readonly blocker: Blocker;
+  private readonly order: LockOrder;
 
   constructor(
     private readonly world: World,
     readonly name: string,
   ) {
+    this.order = world.lockOrder;
     const words = (): string => `mutex '${this.name}' held by ${this.owner ?? 'nobody'}`;
     this.blocker = {
       get waitingFor() {
@@ -48,11 +51,17 @@ export class Mutex {
     return this.holder === this.self();
   }
 
+  /** For reports. */
+  get what(): string {
+    return `mutex '${this.name}'`;
+  }
+
   /** Takes the lock if it is free. Task context (`mutex_trylock` is forbidden in interrupts, too). */
   tryLock(): boolean {
     this.world.contexts.mightSleep(`tryLock of mutex '${this.name}'`);
     if (this.holder !== null) return false;
     this.holder = this.self();
+    if (this.order.on) this.order.taken(this);
     return true;
   }
 
@@ -67,6 +76,7 @@ export class Mutex {
    * schedule that was chosen does not exist.
    */
   lockNested(): void {
+    if (this.order.on) this.order.wanted(this);
     if (this.tryLock()) return;
     throw new PincushionError('INFEASIBLE_CHOICE', `mutex '${this.name}' is held by ${this.owner ?? 'nobody'}`);
   }
@@ -79,6 +89,7 @@ export class Mutex {
         actual: this.owner === null ? 'a free lock' : `owner ${this.owner}`,
       });
     }
+    if (this.order.on) this.order.released(this);
     const next = this.waiters.shift();
     this.holder = next ?? null;
     if (next !== undefined) this.world.wake(next);
@@ -88,7 +99,9 @@ export class Mutex {
     if (this.holder !== null && this.mine) {
       throw new PincushionError('LOCK_RECURSIVE', `mutex '${this.name}' is taken twice by ${this.nameSelf()}`);
     }
+    if (this.order.on) this.order.wanted(this);
     yield this.blocker; // does not wait when the lock is free; else the lock is this thread's when it goes on
+    if (this.order.on) this.order.taken(this);
   }
 
   private enqueue(thread: Thread): boolean {

@@ -24,9 +24,15 @@ export class SpinLock {
     return this.holder;
   }
 
+  /** For reports. */
+  get what(): string {
+    return `spin lock '${this.name}'`;
+  }
+
   /** Takes the lock if it is free; the caller then owes an `unlock`. Any context. */
   tryLock(): boolean {
     if (this.holder !== null) return false;
+    if (this.world.lockOrder.on) this.world.lockOrder.taken(this);
     const contexts = this.world.contexts;
     this.holder = contexts.describe();
     this.depth = contexts.depth;
@@ -36,6 +42,7 @@ export class SpinLock {
 
   /** Takes the lock; the caller owes an `unlock` before it yields. Throws INFEASIBLE_CHOICE when it is held below. */
   lock(): void {
+    if (this.world.lockOrder.on) this.world.lockOrder.wanted(this);
     if (this.tryLock()) return;
     const code = this.world.contexts.depth === this.depth ? 'LOCK_RECURSIVE' : 'INFEASIBLE_CHOICE';
     throw new PincushionError(code, `spin lock '${this.name}' is held by ${this.holder ?? 'nobody'}`, {
@@ -52,6 +59,7 @@ export class SpinLock {
         actual: this.holder === null ? 'a free lock' : `owner ${this.holder}`,
       });
     }
+    if (this.world.lockOrder.on) this.world.lockOrder.released(this);
     this.holder = null;
     contexts.spinLocks--;
   }

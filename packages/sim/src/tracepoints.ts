@@ -6,6 +6,11 @@
  * the world. Facts are emitted once per call and not per page.
  */
 
+import { CallTrace } from './call-site';
+
+/** `subsystem:event`, as `gup:pin`. */
+export type TracepointName = `${string}:${string}`;
+
 export type TraceListener = (point: Tracepoint, a: number, b: number, c: number, d: number) => undefined;
 
 export class Tracepoint {
@@ -14,7 +19,7 @@ export class Tracepoint {
   private listeners: readonly TraceListener[] = [];
 
   constructor(
-    readonly name: string,
+    readonly name: TracepointName,
     /** Names of the up to four numbers, for example `['frame', 'pages', 'owner', 'flags']`. */
     readonly fields: readonly string[],
   ) {}
@@ -38,9 +43,26 @@ export class Tracepoint {
   }
 }
 
-interface Subscription {
-  listener: TraceListener;
-  names: readonly string[] | null;
+/** A subscription that has not ended. */
+export interface Listening {
+  /** The tracepoints; null: all. */
+  readonly names: readonly TracepointName[] | null;
+  /** The thread that subscribed. */
+  readonly owner: string;
+  /** Virtual nanoseconds. */
+  readonly sinceNs: number;
+  readonly startedBy: CallTrace;
+}
+
+interface Subscription extends Listening {
+  readonly listener: TraceListener;
+}
+
+/** What a world tells its tracepoints. */
+interface Surroundings {
+  readonly now: number;
+  /** The thread that runs. */
+  readonly current: { readonly name: string } | null;
 }
 
 /** The tracepoints of a world. */
@@ -48,8 +70,10 @@ export class Tracepoints {
   private readonly points = new Map<string, Tracepoint>();
   private readonly subscriptions: Subscription[] = [];
 
+  constructor(private readonly world: Surroundings) {}
+
   /** The tracepoint of that name, made at the first call. Keep it in a field: looking it up is not for hot paths. */
-  point(name: string, fields: readonly string[]): Tracepoint {
+  point(name: TracepointName, fields: readonly string[]): Tracepoint {
     const known = this.points.get(name);
     if (known !== undefined) return known;
     const point = new Tracepoint(name, fields);
@@ -61,8 +85,15 @@ export class Tracepoints {
   }
 
   /** Calls `listener` for the tracepoints named, or for all; also for those that are made later. The result ends that. */
-  subscribe(listener: TraceListener, names?: readonly string[]): () => undefined {
-    const subscription: Subscription = { listener, names: names ?? null };
+  subscribe(listener: TraceListener, names?: readonly TracepointName[]): () => undefined {
+    const { now, current } = this.world;
+    const subscription: Subscription = {
+      listener,
+      names: names ?? null,
+      owner: current === null ? 'code outside of the machine' : `thread '${current.name}'`,
+      sinceNs: now,
+      startedBy: new CallTrace(),
+    };
     this.subscriptions.push(subscription);
     const wanted = (point: Tracepoint): boolean => subscription.names?.includes(point.name) ?? true;
     for (const point of this.points.values()) if (wanted(point)) point.listen(listener);
@@ -73,6 +104,14 @@ export class Tracepoints {
       for (const point of this.points.values()) if (wanted(point)) point.unlisten(listener);
       return undefined;
     };
+  }
+
+  /** Ends all subscriptions; who had them, in the order in which they began. */
+  endAll(): readonly Listening[] {
+    for (const point of this.points.values()) {
+      for (const { listener } of this.subscriptions) point.unlisten(listener);
+    }
+    return this.subscriptions.splice(0);
   }
 
   /** All tracepoints, in the order in which they were made. */

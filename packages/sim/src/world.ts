@@ -13,6 +13,7 @@ import { DeferredRing } from './deferred';
 import { EventQueue } from './event-queue';
 import { FaultSites } from './fault-sites';
 import { Findings } from './findings';
+import { LockOrder } from './lock-order';
 import { Port } from './port';
 import type { RecordedInput } from './port';
 import { Scheduler } from './scheduler';
@@ -58,9 +59,11 @@ export class World {
   readonly callSites: boolean;
   readonly choices: ChoiceSource;
   readonly contexts = new ContextStack();
-  readonly trace = new Tracepoints();
+  readonly trace = new Tracepoints(this);
   readonly findings = new Findings(this);
   readonly faults = new FaultSites();
+  /** Kept with the full ledger; off otherwise. */
+  readonly lockOrder = new LockOrder(this.contexts, this.findings, this);
   /** Tasks of services that were called and are not yet consumed. */
   readonly unstarted = new Set<UnstartedTask>();
   readonly work: WorkQueue;

@@ -2,7 +2,7 @@
  * `import '@pincushion/testing/jest'` gives Jest's `expect` the matchers, and their types. With Vitest, or with an `expect`
  * that is imported, call `expect.extend(matchers)`.
  */
-import type { Device } from '@pincushion/driver';
+import type { Device, ErrorCode } from '@pincushion/driver';
 import { matchers } from './matchers';
 
 declare global {
@@ -14,7 +14,7 @@ declare global {
       toBePinned(times?: number): R;
       toHaveMappings(mappings: number): R;
       toHaveFailedWith(error: number | string): R;
-      toHaveFound(code: string): R;
+      toHaveFound(code: ErrorCode): R;
       toBeInState(state: Device['state']): R;
     }
   }

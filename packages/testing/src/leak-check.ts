@@ -19,6 +19,7 @@ export class FindingsError extends Error {
  * @param expected codes that the test planted; each must have been found, or that is the error.
  */
 export function leakCheck(world: World, expected: Iterable<string> = []): void {
+  reportListeners(world);
   world.checkAtEnd();
   const wanted = new Set(expected);
   const found = new Set<string>(world.findings.all.map((finding) => finding.code));
@@ -26,6 +27,18 @@ export function leakCheck(world: World, expected: Iterable<string> = []): void {
   if (surplus.length > 0) throw new FindingsError(surplus);
   const missing = [...wanted].filter((code) => !found.has(code));
   if (missing.length > 0) throw new Error(`Expected findings that were not made: ${missing.join(', ')}`);
+}
+
+/** Ends what still listens to tracepoints; each becomes a finding of the world. */
+export function reportListeners({ trace, findings, now }: World): void {
+  for (const { names, owner, sinceNs, startedBy } of trace.endAll()) {
+    findings.report({
+      code: 'LISTENER_LEAK',
+      summary: `${owner} still listens to ${names === null ? 'all tracepoints' : names.join(', ')}`,
+      sites: [{ what: 'subscribed', site: startedBy.site(), atNs: sinceNs }],
+      details: [`since ${formatNs(sinceNs)}, for ${formatNs(now - sinceNs)}`],
+    });
+  }
 }
 
 /** A finding as text: code, what, and each site with its time. */

@@ -6,7 +6,7 @@
  * is missing: who holds the page, which findings there are.
  */
 import type { Device } from '@pincushion/driver';
-import type { Finding, World } from '@pincushion/sim';
+import type { ErrorCode, Finding, World } from '@pincushion/sim';
 import { errnoName, errnoOf } from '@pincushion/sim';
 import { FindingsError, describeFinding, leakCheck } from './leak-check';
 import { PageUnderTest } from './page-under-test';
@@ -22,7 +22,7 @@ interface BedLike {
   readonly world: World;
   readonly device: Device;
   readonly findings: readonly Finding[];
-  expectFinding(code: string): void;
+  expectFinding(code: ErrorCode): void;
   close(): void;
 }
 
@@ -80,7 +80,7 @@ export const matchers = Object.freeze({
   },
 
   /** Of a bed or a world: a finding with this code was made. On a bed it is expected from now on, so `close` accepts it. */
-  toHaveFound(received: unknown, code: string): MatcherResult {
+  toHaveFound(received: unknown, code: ErrorCode): MatcherResult {
     if (!isBed(received) && !isWorld(received)) return wrongSubject('toHaveFound', 'a bed or a world', received);
     const findings = isBed(received) ? received.findings : received.findings.all;
     const pass = findings.some((finding) => finding.code === code);

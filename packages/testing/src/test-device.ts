@@ -5,13 +5,14 @@
  * ends the processes, removes the device, lets virtual time run until that is done, and throws for whatever was left
  * behind: pins, mappings, bios, timers, tasks.
  */
-import type { Device, DriverClass, HardwareBench, HardwareClass, HostFiles } from '@pincushion/driver';
+import type { Device, Driver, DriverClass, HardwareBench, HardwareClass, HostFiles } from '@pincushion/driver';
 import { callHook, driverMeta } from '@pincushion/driver';
 import type { MachineInput, Process } from '@pincushion/machine';
 import { Machine, parseMachine } from '@pincushion/machine';
 import type { LedgerMode } from '@pincushion/mm';
-import type { Finding, Task } from '@pincushion/sim';
+import type { ErrorCode, Finding, Task } from '@pincushion/sim';
 import { FaultPlan, PincushionError, UsageError, World, parseDuration } from '@pincushion/sim';
+import type { z } from 'zod';
 import type { Fake } from './fake';
 import { leakCheck } from './leak-check';
 import { PageUnderTest } from './page-under-test';
@@ -19,10 +20,18 @@ import { PageUnderTest } from './page-under-test';
 /** More than any driver needs to end; fewer than a person waits for. */
 const EVENTS_AFTER_SHUTDOWN_MAX = 1_000_000;
 
-export interface TestDeviceOptions<H extends HardwareClass = HardwareClass> {
+/** What may be written as the configuration of a driver: what its schema takes. */
+export type ConfigOf<C extends DriverClass> =
+  InstanceType<C> extends Driver<infer S>
+    ? unknown extends z.input<S>
+      ? Readonly<Record<string, unknown>>
+      : z.input<S>
+    : never;
+
+export interface TestDeviceOptions<H extends HardwareClass = HardwareClass, C extends DriverClass = DriverClass> {
   readonly hardware: H;
-  /** Configuration of the driver. */
-  readonly config?: Record<string, unknown>;
+  /** Configuration of the driver, as its schema takes it. */
+  readonly config?: ConfigOf<C>;
   /** Settings of the hardware model. */
   readonly model?: Record<string, unknown>;
   /** Default 1. */
@@ -48,6 +57,8 @@ export interface TestDeviceOptions<H extends HardwareClass = HardwareClass> {
   /** Default `strict`. */
   readonly iommu?: { readonly mode?: 'strict' | 'lazy' };
   readonly hostFiles?: HostFiles;
+  /** How long a probe may take in virtual time: `'5ms'`, or nanoseconds. Default 120 s. */
+  readonly probeLimit?: string | number;
 }
 
 export interface DeviceBed<D, H> {
@@ -76,7 +87,7 @@ export interface DeviceBed<D, H> {
   /** Pulls the device out, and lets the removal run to its end. */
   unplug(): void;
   /** Says that this finding is planted: without it, `close` fails. */
-  expectFinding(code: string): void;
+  expectFinding(code: ErrorCode): void;
   /** Ends everything and throws `FindingsError` for what was left behind. Twice is once. */
   close(): void;
   [Symbol.dispose](): void;
@@ -85,9 +96,9 @@ export interface DeviceBed<D, H> {
 /** Boots the bed. Throws what `Machine.boot` throws. */
 export function testDevice<C extends DriverClass, H extends HardwareClass>(
   DriverClass: C,
-  options: TestDeviceOptions<H>,
+  options: TestDeviceOptions<H, C>,
 ): DeviceBed<InstanceType<C>, InstanceType<H>> {
-  return new Bed<InstanceType<C>, InstanceType<H>>(DriverClass, options);
+  return new Bed<InstanceType<C>, InstanceType<H>>(DriverClass, options, options.config ?? {});
 }
 
 class Bed<D, H> implements DeviceBed<D, H> {
@@ -101,7 +112,7 @@ class Bed<D, H> implements DeviceBed<D, H> {
   private readonly expected = new Set<string>();
   private closed = false;
 
-  constructor(cls: DriverClass, options: TestDeviceOptions) {
+  constructor(cls: DriverClass, options: Omit<TestDeviceOptions, 'config'>, config: unknown) {
     const { seed = 1, memoryBytes = 64 * 1024 * 1024, cpus = 2, ledger = 'full', hostFiles } = options;
     const name = options.name ?? 'dev0';
     const description = parseMachine(
@@ -111,7 +122,7 @@ class Bed<D, H> implements DeviceBed<D, H> {
         cpus,
         ledger,
         iommu: { mode: options.iommu?.mode ?? 'strict' },
-        devices: [{ name, plugin: 'tested', model: options.model ?? {}, config: options.config ?? {} }],
+        devices: [{ name, plugin: 'tested', model: options.model ?? {}, config }],
       },
       `testDevice(${driverMeta(cls)?.name ?? cls.name})`,
     );
@@ -121,6 +132,7 @@ class Bed<D, H> implements DeviceBed<D, H> {
     const boot = Machine.boot(this.world, description, {
       plugins: [plugin],
       ...(hostFiles === undefined ? {} : { hostFiles }),
+      ...(options.probeLimit === undefined ? {} : { probeLimitNs: durationNs('probeLimit', options.probeLimit) }),
       overrides: (wiring) => {
         for (const standIn of options.fakes ?? []) standIn.install(wiring);
       },
@@ -162,21 +174,14 @@ class Bed<D, H> implements DeviceBed<D, H> {
   }
 
   advance(duration: string | number): void {
-    const ns = parseDuration(duration);
-    if (ns === null) {
-      throw new UsageError('ARGUMENT_INVALID', 'advance cannot understand the duration', {
-        expected: 'nanoseconds, or a text such as 2us',
-        actual: String(duration),
-      });
-    }
-    this.world.run({ untilNs: this.world.now + ns });
+    this.world.run({ untilNs: this.world.now + durationNs('advance', duration) });
   }
 
   unplug(): void {
     this.run(this.device.remove('surprise'));
   }
 
-  expectFinding(code: string): void {
+  expectFinding(code: ErrorCode): void {
     this.expected.add(code);
   }
 
@@ -197,4 +202,13 @@ class Bed<D, H> implements DeviceBed<D, H> {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function durationNs(what: string, duration: string | number): number {
+  const ns = parseDuration(duration);
+  if (ns !== null) return ns;
+  throw new UsageError('ARGUMENT_INVALID', `${what} cannot understand the duration`, {
+    expected: 'nanoseconds, or a text such as 2us',
+    actual: String(duration),
+  });
 }

@@ -63,6 +63,10 @@ class LampDriver extends Driver<typeof Config> {
   }
 }
 
+function* listening({ trace }: World): Task {
+  trace.subscribe(() => undefined);
+}
+
 function failure(run: () => void): Error {
   try {
     run();
@@ -155,7 +159,7 @@ describe('testDevice', () => {
   });
 
   it('explains a wrong configuration', () => {
-    const config = { stopTimre: true };
+    const config = { stopTimre: true } as object;
     expect(() => testDevice(LampDriver, { hardware: Lamp, config })).toThrow(/config\.stopTimre .*Try stopTimer/);
   });
 });
@@ -172,6 +176,25 @@ describe('leakCheck', () => {
     });
     expect(error.message).toMatch(/TASK_STUCK.*second/);
     expect(error.message).toContain("mutex 'door'");
+  });
+
+  it('names who still listens to tracepoints, where that began and since when, once', () => {
+    const bed = testDevice(LampDriver, { hardware: Lamp });
+    const { world } = bed;
+    bed.advance('2us');
+    world.trace.subscribe(() => undefined, ['irq:entry']);
+    world.complete(listening(world), 'watcher');
+    const ended = world.trace.subscribe(() => undefined);
+    ended();
+    const { message } = failure(() => {
+      bed.close();
+    });
+    expect(message).toMatch(
+      /^LISTENER_LEAK: code outside of the machine still listens to irq:entry .*\n {2}subscribed at 2 µs: .*test-device\.test\.ts:\d+.*\n {2}since 2 µs, for 10 µs\nLISTENER_LEAK: thread 'watcher' still listens to all tracepoints/,
+    );
+    expect(world.trace.endAll()).toEqual([]);
+    leakCheck(world, ['LISTENER_LEAK']);
+    expect(world.findings.all).toHaveLength(2);
   });
 
   it('is silent when there is nothing', () => {

@@ -2,9 +2,10 @@ import type { ExampleProgram } from '@pincushion/driver';
 import { EIO, driverMeta } from '@pincushion/driver';
 import { problemKind, verifyDriver } from '@pincushion/testing';
 import { PLANTED } from './planted';
+import { TaggedPort, TaggedPortHardware } from './planted/completion-bugs';
 import { DiskDriver, diskExample } from './planted/disk-bugs';
 import { TrustsInterrupts } from './planted/lifetime-bugs';
-import { KeepsPinWhenMappingFails } from './planted/memory-bugs';
+import { KeepsPinWhenMappingFails, KeepsPinWhenProbeFails } from './planted/memory-bugs';
 import { Port, PortHardware, portExample } from './planted/port';
 import { plugin as planted } from './planted/plugin';
 
@@ -13,7 +14,7 @@ const hardware = PortHardware;
 describe('verifyDriver', () => {
   it.each(PLANTED.map((bug) => [driverMeta(bug.driver)?.name, bug] as const))(
     'names the bug of the driver that %s, and the trial repeats it',
-    (_name, { driver, example, code, check }) => {
+    (_name, { driver, hardware, example, code, check }) => {
       const { problems } = verifyDriver(driver, { hardware, example, limit: 20, stepsMax: 5000, only: check });
       const found = problems.find((problem) => problem.code === code);
       expect(found === undefined ? problems : found.code).toBe(code);
@@ -23,9 +24,10 @@ describe('verifyDriver', () => {
   );
 
   it.each([
-    [Port, portExample],
-    [DiskDriver, diskExample],
-  ])('finds nothing in a correct driver: %p', (driver, example) => {
+    [Port, hardware, portExample],
+    [DiskDriver, hardware, diskExample],
+    [TaggedPort, TaggedPortHardware, portExample],
+  ])('finds nothing in a correct driver: %p', (driver, hardware, example) => {
     const { problems, checks } = verifyDriver(driver, { hardware, example, limit: 5 });
     expect(problems).toEqual([]);
     expect(checks.length).toBeGreaterThan(12);
@@ -44,6 +46,15 @@ describe('verifyDriver', () => {
       const earlier = verifyDriver(KeepsPinWhenMappingFails, { hardware, example: portExample, only });
       expect(earlier.problems).toEqual([]);
     }
+  });
+
+  it('finds the shortest schedule also when it was left out at first, and still counts what it was to try', () => {
+    const options = { hardware, example: portExample, only: 'fail-alloc' };
+    const all = verifyDriver(KeepsPinWhenProbeFails, options).problems;
+    const few = verifyDriver(KeepsPinWhenProbeFails, { ...options, limit: 3 });
+    expect(few.problems.map(({ trial }) => trial)).toEqual(all.map(({ trial }) => trial));
+    expect(all[0].trial).toBe('fail-alloc@2');
+    expect(few.checks).toMatchObject([{ tried: 3 }]);
   });
 
   it('tries evenly spread trials when there are more than the limit', () => {
@@ -66,7 +77,15 @@ describe('verifyDriver', () => {
   it('verifies probe and removal of a driver without an example', () => {
     const { checks, problems } = verifyDriver(TrustsInterrupts, { hardware, limit: 4 });
     expect(problems).toEqual([]);
-    expect(checks.map(({ name }) => name)).toEqual(['example', 'rebind', 'fail-alloc', 'fail-map', 'unplug', 'unbind']);
+    expect(checks.map(({ name }) => name)).toEqual([
+      'example',
+      'rebind',
+      'fail-alloc',
+      'fail-map',
+      'fail-register',
+      'unplug',
+      'unbind',
+    ]);
   });
 
   it('leaves out checks', () => {

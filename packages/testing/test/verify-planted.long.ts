@@ -2,13 +2,12 @@
 import { driverMeta } from '@pincushion/driver';
 import { verifyDriver } from '@pincushion/testing';
 import { PLANTED } from './planted';
-import { PortHardware } from './planted/port';
 
 describe('verifyDriver, with every check', () => {
   it.each(PLANTED.map((bug) => [driverMeta(bug.driver)?.name, bug] as const))(
     'names the bug of the driver that %s',
-    (_name, { driver, example, code, check }) => {
-      const { problems } = verifyDriver(driver, { hardware: PortHardware, example, stepsMax: 20_000 });
+    (_name, { driver, hardware, example, code, check }) => {
+      const { problems } = verifyDriver(driver, { hardware, example, stepsMax: 20_000 });
       expect(problems).toContainEqual(expect.objectContaining({ code, check }));
     },
   );

@@ -287,7 +287,7 @@ export class TraceExport {
 
   private interruptEntry(cpu: number, vector: number, device: number): void {
     const tid = track(cpu, Context.hardirq);
-    const name = this.machine.devices.find((candidate) => candidate.index === device)?.path ?? `device ${device}`;
+    const name = this.machine.bus.pathOf(device) ?? `device ${device}`;
     this.writer.begin(this.world.now, MACHINE, tid, `irq ${name}`, { vector });
     this.open.push({ tid });
   }

@@ -48,7 +48,12 @@ export class PinnedProgram {
 
   constructor({ pages, huge = false, morePages = 0, scheme }: ProgramOptions) {
     const ramBytes = (pages + morePages + SPARE_PAGES) * SIZE;
-    this.memory = new Memory(new World(), { ramBytes, ledger: 'counts', ...(scheme !== undefined && { scheme }) });
+    this.memory = new Memory(new World(), {
+      ramBytes,
+      minFreeBytes: 0,
+      ledger: 'counts',
+      ...(scheme !== undefined && { scheme }),
+    });
     this.mm = this.memory.createMm('bench');
     this.owner = this.memory.ledger.owner('bench');
     this.pages = pages;

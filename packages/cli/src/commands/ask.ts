@@ -20,8 +20,11 @@ import { fileProblem } from '../file-problem';
 import type { Invocation } from '../invocation';
 import { kernelName } from '../option-values';
 import { readUserFile } from '../read-file';
+import type { ReplayOptions } from '../replay/replay-folder';
+import { ReplayFolder, addReplayOptions, tellAgain } from '../replay/replay-folder';
+import { scenarioReplay } from '../replay/scenario-replay';
 
-interface AskCommandOptions {
+interface AskCommandOptions extends ReplayOptions {
   readonly file?: string;
   readonly kernel: string;
   readonly json?: true;
@@ -31,7 +34,7 @@ interface AskCommandOptions {
 
 export function askCommand(program: Command, invocation: Invocation): void {
   const { terminal } = invocation;
-  program
+  const command = program
     .command('ask')
     .summary('run a scenario written by hand, step by step')
     .description(
@@ -44,7 +47,8 @@ export function askCommand(program: Command, invocation: Invocation): void {
     .addOption(new Option('--kernel <name>', 'kernel to behave like').argParser(kernelName).default('6.18'))
     .option('--json', 'print one JSON document')
     .option('--record', 'print the script that asks a real kernel, and run nothing')
-    .option('--paranoid', 'look after each step whether anything in memory contradicts itself')
+    .option('--paranoid', 'look after each step whether anything in memory contradicts itself');
+  addReplayOptions(command)
     .addHelpText(
       'after',
       `\n${operationsHelp()}\nExample:\n  pincushion ask 'mmap A anon 1; pin p A 0 1; fork C1; w A 0 7'\n`,
@@ -63,7 +67,11 @@ export function askCommand(program: Command, invocation: Invocation): void {
       const { bold, dim, green, red } = terminal.colours;
       if (options.json) terminal.out(JSON.stringify(report, null, 2) + '\n');
       else terminal.out(renderAsk(kernel, steps, { heading: bold, quiet: dim, good: green, bad: red }));
-      if (report.contradictions > 0) invocation.exitCode = ExitCode.findings;
+      if (report.contradictions === 0) return;
+      const contradictions = steps.flatMap((step) => step.contradictions);
+      const again = new ReplayFolder(options, terminal).write(scenarioReplay(script, options.kernel, contradictions));
+      tellAgain([again], terminal, options.json);
+      invocation.exitCode = ExitCode.findings;
     });
 }
 

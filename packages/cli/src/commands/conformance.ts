@@ -17,9 +17,12 @@ import { fileProblem } from '../file-problem';
 import type { Invocation } from '../invocation';
 import { wholeNumber } from '../option-values';
 import { readUserFile } from '../read-file';
+import type { ReplayOptions } from '../replay/replay-folder';
+import { ReplayFolder, addReplayOptions, tellAgain } from '../replay/replay-folder';
+import { recordingReplay } from '../replay/scenario-replay';
 import type { Colours } from '../terminal';
 
-interface ConformanceCommandOptions {
+interface ConformanceCommandOptions extends ReplayOptions {
   readonly json?: true;
   readonly tier: Tier;
   readonly show: number;
@@ -28,7 +31,7 @@ interface ConformanceCommandOptions {
 }
 
 export function conformanceCommand(program: Command, invocation: Invocation): void {
-  program
+  const command = program
     .command('conformance')
     .summary('compare the memory manager with recordings of a real kernel')
     .description(
@@ -41,16 +44,26 @@ export function conformanceCommand(program: Command, invocation: Invocation): vo
     .addOption(new Option('--tier <n>', 'compare up to this tier').argParser(wholeNumber(1, 5)).default(5))
     .addOption(new Option('--show <n>', 'disagreements to tell in full').argParser(wholeNumber(0, 100_000)).default(3))
     .option('--scenario <text>', 'only scenarios with this text in their name')
-    .option('--paranoid', 'look after each step whether anything in memory contradicts itself; slow')
+    .option('--paranoid', 'look after each step whether anything in memory contradicts itself; slow');
+  addReplayOptions(command)
     .addHelpText('after', '\nExample:\n  pincushion conformance test/golden/linux-6.18 --tier 3 --show 1\n')
     .action((paths: string[], options: ConformanceCommandOptions) => {
       const { terminal } = invocation;
       const recordings = select(paths.flatMap(open), options.scenario);
-      const files = recordings.map((recording) => replayRecording(recording, { paranoid: options.paranoid ?? false }));
+      const paranoid = options.paranoid ?? false;
+      const files = recordings.map((recording) => replayRecording(recording, { paranoid }));
       const report = conformanceReport(files, options.tier);
       if (options.json) terminal.out(JSON.stringify(report, null, 2) + '\n');
       else terminal.out(renderConformance(files, options, styleOf(terminal.colours)));
-      if (report.agree < report.scenarios) invocation.exitCode = ExitCode.findings;
+      if (report.agree === report.scenarios) return;
+      const replays = new ReplayFolder(options, terminal);
+      const orders = replays.wanted ? files.map((file) => recordingReplay(file, options.tier, paranoid)) : [];
+      tellAgain(
+        orders.map((order) => (order === null ? null : replays.write(order))),
+        terminal,
+        options.json,
+      );
+      invocation.exitCode = ExitCode.findings;
     });
 }
 

@@ -1,19 +1,35 @@
-/** `pincushion explain CODE`: the manual's paragraph on an error or finding; outside a clone, the catalogue's sentence. */
+/**
+ * `pincushion explain CODE`: the manual's paragraph on an error or finding; outside a clone, the catalogue's sentence.
+ * `explain bind` says rule by rule why a driver binds to a device or not, `explain errno` which rule refused a call.
+ */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { Option } from 'commander';
+import { parseScript } from '@pincushion/conformance';
+import { kernelProfiles } from '@pincushion/mm';
 import type { ErrorCode } from '@pincushion/sim';
 import { ERROR_CODES } from '@pincushion/sim';
+import { ExitCode } from '../exit-codes';
+import { explainBind } from '../explain/bind';
+import type { Refusal } from '../explain/errno';
+import { refusedProgram, refusedSteps } from '../explain/errno';
 import type { Invocation } from '../invocation';
+import { isModulePath } from '../load-module';
+import { kernelName } from '../option-values';
 import { unknownWord } from '../unknown-word';
 
 const MANUAL = resolve(__dirname, '../../../../docs/reference/errors.md');
 
-export function explainCommand(program: Command, { terminal }: Invocation): void {
-  program
+export function explainCommand(program: Command, invocation: Invocation): void {
+  const { terminal } = invocation;
+  const explain = program
     .command('explain')
-    .summary('explain the code of an error or finding')
-    .description('Prints what the manual says about the code of an error or finding.')
+    .summary('explain a code, why a driver binds, why a call is refused')
+    .description(
+      'Prints what the manual says about the code of an error or finding; or explains why a driver binds to a device, or ' +
+        'why a call is refused.',
+    )
     .argument('<code>', 'such as PIN_LEAK')
     .addHelpText('after', '\nExample:\n  pincushion explain PIN_LEAK\n')
     .action((word: string) => {
@@ -22,6 +38,69 @@ export function explainCommand(program: Command, { terminal }: Invocation): void
       if (!isErrorCode(code)) throw unknownWord(`there is no error or finding "${word}"`, code, known, false);
       terminal.out(`${terminal.colours.bold(code)}\n\n${manualParagraph(code) ?? ERROR_CODES[code]}\n`);
     });
+  bindCommand(explain, invocation);
+  errnoCommand(explain, invocation);
+}
+
+function bindCommand(explain: Command, invocation: Invocation): void {
+  const { terminal } = invocation;
+  explain
+    .command('bind')
+    .summary('say rule by rule why a driver binds to a device, or does not')
+    .description(
+      'Looks for the driver of a device as `run` does, boots the device, and says how each rule on the way decided. Ends ' +
+        'with 1 when no driver is bound.',
+    )
+    .argument('<device>', 'name of a device of the machine')
+    .option('--machine <file>', 'machine file: .yaml, .yml, .json, .ts or .js')
+    .addHelpText('after', '\nExample:\n  pincushion explain bind nvme0\n')
+    .action((device: string, options: { readonly machine?: string }) => {
+      const { green, red, bold, dim } = terminal.colours;
+      const { driver, answers } = explainBind(device, options.machine);
+      const verdict = driver === null ? red('no driver is bound') : green(`bound to driver ${driver}`);
+      terminal.out(`${bold(device)}: ${verdict}\n`);
+      for (const { rule, passed, text } of answers) {
+        terminal.out(`  ${passed ? green('✓') : red('✗')} ${dim(rule.padEnd(9))} ${text}\n`);
+      }
+      if (driver === null) invocation.exitCode = ExitCode.findings;
+    });
+}
+
+function errnoCommand(explain: Command, invocation: Invocation): void {
+  const { terminal } = invocation;
+  explain
+    .command('errno')
+    .summary('say by which rule a call is refused, and the facts')
+    .description(
+      'Runs a scenario in the language of `ask`, or the program that a module exports, and says of what is refused by ' +
+        'which rule and on what facts.',
+    )
+    .argument('<scenario...>', 'the steps, or the file of a module that exports a program')
+    .option('--machine <file>', 'machine of the program')
+    .addOption(new Option('--kernel <name>', 'kernel of the scenario').argParser(kernelName).default('6.18'))
+    .addHelpText('after', "\nExample:\n  pincushion explain errno 'mmap A anon 1 prot=r; pin p A 0 1'\n")
+    .action((words: string[], options: { readonly machine?: string; readonly kernel: string }) => {
+      const refusals = refusalsOf(words, options);
+      for (const refusal of refusals) terminal.out(refusalText(refusal, invocation));
+      if (refusals.length === 0) terminal.out('Nothing was refused.\n');
+    });
+}
+
+function refusalsOf(words: readonly string[], options: { readonly machine?: string; readonly kernel: string }) {
+  const [first] = words;
+  if (words.length > 1 || !isModulePath(first)) {
+    return refusedSteps(parseScript(words.join(' '), 'scenario'), kernelProfiles[options.kernel]);
+  }
+  const refusal = refusedProgram(first, options.machine);
+  return refusal === null ? [] : [refusal];
+}
+
+function refusalText({ what, outcome, rule, facts }: Refusal, { terminal }: Invocation): string {
+  const { bold, red, dim } = terminal.colours;
+  const lines = [`${bold(what)}  →  ${red(outcome)}`];
+  lines.push(rule === '' ? '  no rule of get_user_pages: the call itself refused' : `  refused by ${rule}`);
+  for (const fact of facts) lines.push(dim(`    ${fact}`));
+  return `${lines.join('\n')}\n`;
 }
 
 function isErrorCode(word: string): word is ErrorCode {

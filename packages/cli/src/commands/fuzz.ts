@@ -6,8 +6,11 @@ import { kernelProfiles } from '@pincushion/mm';
 import { ExitCode } from '../exit-codes';
 import type { Invocation } from '../invocation';
 import { kernelName, wholeNumber } from '../option-values';
+import type { ReplayOptions } from '../replay/replay-folder';
+import { ReplayFolder, addReplayOptions, tellAgain } from '../replay/replay-folder';
+import { askLine, programReplay } from '../replay/scenario-replay';
 
-interface FuzzOptions {
+interface FuzzOptions extends ReplayOptions {
   readonly seed: number;
   readonly programs: number;
   readonly operations: number;
@@ -21,7 +24,7 @@ const PROGRAMS_MOST = 1e9;
 
 export function fuzzCommand(program: Command, invocation: Invocation): void {
   const { terminal } = invocation;
-  program
+  const command = program
     .command('fuzz')
     .summary('run random programs and look for contradictions in memory')
     .description(
@@ -36,13 +39,20 @@ export function fuzzCommand(program: Command, invocation: Invocation): void {
       new Option('--first <n>', 'number of the first program').argParser(wholeNumber(0, PROGRAMS_MOST)).default(0),
     )
     .addOption(new Option('--kernel <name>', 'kernel to behave like').argParser(kernelName).default('6.18'))
-    .option('--json', 'print one JSON document')
+    .option('--json', 'print one JSON document');
+  addReplayOptions(command)
     .addHelpText('after', '\nExample:\n  pincushion fuzz --programs 200 --seed 7\n')
     .action((options: FuzzOptions) => {
       const { kernel, seed, programs, operations, first } = options;
       const how = { seed, programs, operations, first, profile: kernelProfiles[kernel] };
-      const report = randomReport(runRandomPrograms(how), { ...how, kernel });
+      const run = runRandomPrograms(how);
+      const report = randomReport(run, { ...how, kernel });
       terminal.out(options.json ? JSON.stringify(report, null, 2) + '\n' : renderRandomReport(report));
+      const replays = new ReplayFolder(options, terminal);
+      for (const { program: number, script, shrunkTo } of run.failures) {
+        const line = replays.write(programReplay(seed, number, kernel, script, shrunkTo));
+        tellAgain([line, askLine(script, kernel)], terminal, options.json);
+      }
       if (report.failures.length > 0) invocation.exitCode = ExitCode.findings;
     });
 }

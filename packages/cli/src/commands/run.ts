@@ -3,6 +3,7 @@
  * Several workloads run one after the other, each on a machine booted afresh with the same seed, so that what is reported
  * of one does not depend on which others were named. Sections of one fio file share a machine.
  */
+import { basename } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import { Option } from 'commander';
@@ -19,12 +20,19 @@ import type { DescribedMachine } from '../machine-file';
 import { describeMachine } from '../machine-file';
 import { openWorkload } from '../open-workload';
 import { wholeNumber } from '../option-values';
+import type { NotedSession } from '../replay/cut-plan';
+import { CUT_EVENTS_MOST, withNeededRules } from '../replay/cut-plan';
+import type { ReplayOptions } from '../replay/replay-folder';
+import { ReplayFolder, addReplayOptions, tellAgain } from '../replay/replay-folder';
+import type { Expected } from '../replay/replay-file';
+import { findingOf, gathered } from '../replay/replayed';
+import { SessionNotes, runSubject } from '../replay/run-replay';
 import type { Colours, Terminal } from '../terminal';
 import { TraceRecording } from '../trace-recording';
 import type { SessionListener, SessionOptions } from '../workload-session';
 import { runSession } from '../workload-session';
 
-interface RunOptions {
+interface RunOptions extends ReplayOptions {
   readonly machine?: string;
   readonly device?: string;
   readonly seed: number;
@@ -40,7 +48,7 @@ interface RunOptions {
 }
 
 export function runWorkloadsCommand(program: Command, invocation: Invocation): void {
-  program
+  const command = program
     .command('run')
     .summary('run workloads on an emulated machine')
     .description(
@@ -63,7 +71,8 @@ export function runWorkloadsCommand(program: Command, invocation: Invocation): v
     .option('--fault <plan>', 'what goes wrong, and when: completion@4=lost,irq@9=late:1ms')
     .option('--paranoid', 'look now and then whether anything in memory contradicts itself')
     .option('--trace <file>', 'write a trace: .json opens in ui.perfetto.dev, .jsonl has an event a line')
-    .option('--json', 'print one JSON document instead of the summary')
+    .option('--json', 'print one JSON document instead of the summary');
+  addReplayOptions(command)
     .addHelpText(
       'after',
       '\nExamples:\n' +
@@ -73,10 +82,15 @@ export function runWorkloadsCommand(program: Command, invocation: Invocation): v
     .action(async (files: string[], options: RunOptions) => {
       const interruption = new Interruption();
       try {
-        const reports = await runAll(files, options, invocation.terminal, interruption);
-        const report = mergeReports(reports);
+        const reports = await runAll(files, options, invocation, interruption);
+        const report = mergeReports(reports.map((each) => each.report));
         if (options.json) invocation.terminal.out(JSON.stringify(report, null, 2) + '\n');
         else invocation.terminal.out(renderReport(report, reportStyle(invocation.terminal.colours)));
+        tellAgain(
+          reports.map(({ again }) => again),
+          invocation.terminal,
+          options.json,
+        );
         if (report.findings.length > 0) invocation.exitCode = ExitCode.findings;
         if (interruption.requested) invocation.exitCode = interruption.exitCode;
       } finally {
@@ -85,13 +99,19 @@ export function runWorkloadsCommand(program: Command, invocation: Invocation): v
     });
 }
 
+/** What came of one workload, and the line that runs its findings again. */
+interface Ran {
+  readonly report: RunReport;
+  readonly again: string | null;
+}
+
 /** Reads everything first, so that a mistake in the last file is told before the first has run. */
 async function runAll(
   files: readonly string[],
   options: RunOptions,
-  terminal: Terminal,
+  invocation: Invocation,
   interruption: Interruption,
-): Promise<RunReport[]> {
+): Promise<Ran[]> {
   if (options.iodepth !== undefined && !options.closedLoop) {
     throw new UsageError('ARGUMENT_INVALID', '--iodepth is the depth of the closed loop', { hint: '--closed-loop' });
   }
@@ -99,55 +119,89 @@ async function runAll(
     throw new UsageError('ARGUMENT_INVALID', '--trace writes the trace of one workload', { actual: files.join(', ') });
   }
   const machine = describeMachine(options.machine);
-  const faults = options.fault === undefined ? null : FaultPlan.parse(options.fault);
+  const session = sessionOptions(options);
   const workloads = files.map((file) => openWorkload(file, options));
-  const reports: RunReport[] = [];
+  const ran: Ran[] = [];
   for (const workload of workloads) {
-    reports.push(await runOne(workload, machine, options, faults, terminal, interruption));
+    ran.push(await runOne(workload, machine, session, options, invocation, interruption));
     if (interruption.requested) break;
   }
-  return reports;
+  return ran;
+}
+
+function sessionOptions(options: RunOptions): SessionOptions {
+  return {
+    seed: options.seed,
+    ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
+    ...(options.fault === undefined ? {} : { faults: FaultPlan.parse(options.fault) }),
+    paranoid: options.paranoid ?? false,
+    run: {
+      verify: options.verify,
+      closedLoop: options.closedLoop ?? false,
+      ...(options.device === undefined ? {} : { disk: options.device }),
+      ...(options.iodepth === undefined ? {} : { ioDepth: options.iodepth }),
+    },
+  };
 }
 
 async function runOne(
   workload: Workload,
   machine: DescribedMachine,
+  session: SessionOptions,
   options: RunOptions,
-  faults: FaultPlan | null,
-  terminal: Terminal,
+  invocation: Invocation,
   interruption: Interruption,
-): Promise<RunReport> {
+): Promise<Ran> {
+  const { terminal } = invocation;
   const trace = options.trace === undefined ? null : new TraceRecording(options.trace);
   const progress = new ProgressLine(workload.source, terminal, options.json === true);
+  const replays = new ReplayFolder(options, terminal);
+  const notes = new SessionNotes();
+  const again = async (expected: readonly Expected[]): Promise<string | null> => {
+    if (expected.length === 0 || !replays.wanted) return null;
+    const { source } = workload;
+    const whole: NotedSession = { options: session, expected, notes };
+    const isCheap = notes.events <= CUT_EVENTS_MOST && !notes.usesHostFiles && !interruption.requested;
+    const least = isCheap ? await withNeededRules(whole, workload, machine, interruption) : whole;
+    const strict = options.strict ?? false;
+    const subject = runSubject(source, strict, machine, least.options, least.notes, interruption.requested);
+    return replays.write({
+      subject,
+      expected: least.expected,
+      trail: least.notes.trailText,
+      title: workloadTitle(source),
+    });
+  };
   try {
-    const session: SessionOptions = {
-      seed: options.seed,
-      ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
-      ...(faults === null ? {} : { faults }),
-      paranoid: options.paranoid ?? false,
-      run: {
-        verify: options.verify,
-        closedLoop: options.closedLoop ?? false,
-        ...(options.device === undefined ? {} : { disk: options.device }),
-        ...(options.iodepth === undefined ? {} : { ioDepth: options.iodepth }),
-      },
-    };
     const listener: SessionListener = {
+      begun: (world, hostFiles) => {
+        if (replays.wanted) notes.begun(world, hostFiles);
+      },
       booted: (booted) => {
         trace?.attach(booted);
         progress.begin(booted, options);
       },
       progressed: (now) => {
+        notes.slices++;
         progress.show(now);
       },
     };
     const report = await runSession(workload, machine, session, interruption, listener);
     trace?.finish();
-    return report;
+    return { report, again: await again(gathered(report.findings)) };
+  } catch (error) {
+    const finding = findingOf(error);
+    if (finding !== null) invocation.again = await again([finding]);
+    throw error;
   } finally {
     progress.end();
     trace?.discard();
   }
+}
+
+/** The name of a workload's file without folders and endings. */
+function workloadTitle(source: string): string {
+  return basename(source).replace(/(\.blkparse)?(\.txt)?(\.gz)?$|\.\w+$/, '');
 }
 
 /** What is shown while a workload runs: a bar on a terminal, else one line at the beginning; nothing at all with --json. */

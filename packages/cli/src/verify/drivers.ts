@@ -3,12 +3,12 @@
  *
  * A package is named by its folder, by a module file, or as `import` would name it from here.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { DriverClass, HardwareClass, Plugin } from '@pincushion/driver';
 import { driverMeta, hardwareMeta } from '@pincushion/driver';
 import { UsageError } from '@pincushion/sim';
+import { packageModule } from '../load-module';
 import { loadPlugins, locatePlugin } from '../plugins';
 import { unknownWord } from '../unknown-word';
 
@@ -24,10 +24,8 @@ export function pluginFile(word: string): string {
   const path = resolve(word);
   if (!existsSync(path)) return locatePlugin(word, 'verify', process.cwd());
   if (!statSync(path).isDirectory()) return path;
-  const manifest = join(path, 'package.json');
   try {
-    const { name } = JSON.parse(readFileSync(manifest, 'utf8')) as { name: string };
-    return createRequire(manifest).resolve(name);
+    return packageModule(path);
   } catch (cause) {
     throw new UsageError('PLUGIN_UNKNOWN', `${word} is a folder without a package that could be loaded`, {
       expected: 'a package.json with a name and exports',

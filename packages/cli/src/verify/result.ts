@@ -11,7 +11,7 @@ interface DriverResult extends Omit<VerifyReport, 'problems'> {
 export interface KnownProblem extends VerifyProblem {
   /** It was in the baseline, and does not count. */
   readonly known: boolean;
-  /** The command line that runs its first trial alone. */
+  /** The command line that runs its first trial again, alone. */
   readonly repeat: string;
 }
 
@@ -41,6 +41,15 @@ export function verifyDocument(
   return { schemaVersion: 1, package: word, seed, drivers };
 }
 
+/** The document with other lines to repeat its problems by, for those that have one. */
+export function withLines(document: VerifyDocument, lines: ReadonlyMap<KnownProblem, string>): VerifyDocument {
+  const drivers = document.drivers.map((result) => ({
+    ...result,
+    problems: result.problems.map((problem) => ({ ...problem, repeat: lines.get(problem) ?? problem.repeat })),
+  }));
+  return { ...document, drivers };
+}
+
 /** The problems of an earlier document, for `verifyDocument`. */
 export function problemsIn({ drivers }: Pick<VerifyDocument, 'drivers'>): ReadonlySet<string> {
   return new Set(drivers.flatMap(({ driver, problems }) => problems.map((problem) => baselineKey(driver, problem))));
@@ -59,7 +68,7 @@ export function renderVerify(document: VerifyDocument, colours: Colours): string
   const fresh = newProblems(document).length;
   const known = document.drivers.reduce((n, { problems }) => n + problems.length, 0) - fresh;
   const trials = document.drivers.reduce((n, { checks }) => n + checks.reduce((m, { tried }) => m + tried, 0), 0);
-  const summary = `${trials.toLocaleString('en')} trials: ${fresh === 0 ? 'nothing found' : plural(fresh, 'problem')}`;
+  const summary = `${trials.toLocaleString('en')} trial${trials === 1 ? '' : 's'}: ${fresh === 0 ? 'nothing found' : plural(fresh, 'problem')}`;
   lines.push(`${summary}${known === 0 ? '' : `, ${plural(known, 'problem')} of the baseline`}`, '');
   return lines.join('\n');
 }

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { PincushionError, UsageError } from '@pincushion/sim';
-import type { CheckResult, VerifyProblem, VerifyReport } from '@pincushion/testing';
+import type { CheckResult, DriverContract, VerifyProblem, VerifyReport } from '@pincushion/testing';
 import type { VerifyMessage, VerifyOrder } from './worker';
 
 /** In a clone the thread loads TypeScript sources, as this one does. */
@@ -20,16 +20,18 @@ export interface Supervision {
   readonly onTrial: (name: string) => void;
 }
 
-/** What came of one thread: its report, or the trial that it did not come back from. */
-type Ending = { readonly report: VerifyReport } | { readonly lostIn: string };
+/** What came of one thread: what it was to find out, or the trial that it did not come back from. */
+type Ending<T> = { readonly result: T } | { readonly lostIn: string };
 
 /** Rejects with the `UsageError` for an order that cannot be carried out, and with what the thread itself failed of. */
 export async function verifyUnderWatch(order: VerifyOrder, supervision: Supervision): Promise<VerifyReport> {
   const lost: string[] = [];
   for (;;) {
     const skip = [...order.skip, ...lost.map(checkOf)];
-    const ending = await runThread({ ...order, skip }, supervision);
-    if ('report' in ending) return withLost(ending.report, lost, supervision.watchdogMs);
+    const ending = await runThread({ ...order, skip }, supervision, (message) =>
+      message.kind === 'report' ? message.report : null,
+    );
+    if ('result' in ending) return withLost(ending.result, lost, supervision.watchdogMs);
     lost.push(ending.lostIn);
     if (ending.lostIn === 'survey') {
       return withLost(
@@ -41,16 +43,36 @@ export async function verifyUnderWatch(order: VerifyOrder, supervision: Supervis
   }
 }
 
-function runThread(order: VerifyOrder, { watchdogMs, onTrial }: Supervision): Promise<Ending> {
+/** The contract of a driver. Throws DRIVER_ENDLESS_LOOP with the trial for a driver that does not give control back. */
+export async function contractUnderWatch(order: VerifyOrder, supervision: Supervision): Promise<DriverContract> {
+  const ending = await runThread({ ...order, contract: true }, supervision, (message) =>
+    message.kind === 'contract' ? message.contract : null,
+  );
+  if ('result' in ending) return ending.result;
+  throw new PincushionError('DRIVER_ENDLESS_LOOP', `${notBack(supervision.watchdogMs)}, in ${ending.lostIn}`);
+}
+
+function notBack(watchdogMs: number): string {
+  return `the driver did not give control back within ${watchdogMs / 1000} s`;
+}
+
+/** `resultOf`: the result that a message brings; null for one that brings none. */
+function runThread<T>(
+  order: VerifyOrder,
+  { watchdogMs, onTrial }: Supervision,
+  resultOf: (message: VerifyMessage) => T | null,
+): Promise<Ending<T>> {
   return new Promise((done, failed) => {
     const execArgv =
-      FROM_SOURCE && existsSync(HOOK) ? ['--conditions=pincushion-source', '--require', HOOK] : process.execArgv;
+      FROM_SOURCE && existsSync(HOOK)
+        ? ['--enable-source-maps', '--conditions=pincushion-source', '--require', HOOK]
+        : process.execArgv;
     const worker = new Worker(WORKER, { workerData: order, execArgv });
     let trial = 'survey';
     let started = false;
     let ended = false;
     let timer: NodeJS.Timeout | undefined;
-    const end = (ending: Ending): void => {
+    const end = (ending: Ending<T>): void => {
       ended = true;
       clearTimeout(timer);
       void worker.terminate().then(() => {
@@ -69,11 +91,12 @@ function runThread(order: VerifyOrder, { watchdogMs, onTrial }: Supervision): Pr
         trial = message.name;
         onTrial(trial);
         watch();
-      } else if (message.kind === 'report') {
-        end(message);
-      } else {
+      } else if (message.kind === 'refused') {
         clearTimeout(timer);
         failed(new UsageError(message.code, message.message.slice(message.code.length + 2)));
+      } else {
+        const result = resultOf(message);
+        if (result !== null) end({ result });
       }
     });
     worker.on('exit', () => {
@@ -90,7 +113,7 @@ function runThread(order: VerifyOrder, { watchdogMs, onTrial }: Supervision): Pr
 function withLost(report: VerifyReport, lost: readonly string[], watchdogMs: number): VerifyReport {
   const problems = lost.map((trial): VerifyProblem => ({
     code: 'DRIVER_ENDLESS_LOOP',
-    summary: `the driver did not give control back within ${watchdogMs / 1000} s`,
+    summary: notBack(watchdogMs),
     sites: [],
     details: [],
     check: checkOf(trial),

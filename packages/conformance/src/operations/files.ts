@@ -1,6 +1,7 @@
 /** `file` and what is done to files: truncate, punch, sync, read and write. Mappings of them are in mapping.ts. */
 import { HUGETLB_2M_ORDER, newHugetlbFile, newShmemFile } from '@pincushion/mm';
 import { errnoName } from '@pincushion/sim';
+import { openedAtOnce } from '@pincushion/fs';
 import type { MappableFile } from '@pincushion/mm';
 import type { Outcome } from '../recording';
 import { UnknownArgument, PAGE } from '../operation';
@@ -17,7 +18,7 @@ function create(machine: ScenarioMachine, call: Call): MappableFile | number {
     case 'hugetlb':
       return newHugetlbFile(machine.memory, name, 0, HUGETLB_2M_ORDER);
     case 'ext4':
-      return machine.fileSystem.create(name);
+      return openedAtOnce(machine.fileSystem.create(name));
     default:
       throw new UnknownArgument(`file system ${call.text('fs')}`);
   }

@@ -1,5 +1,5 @@
 /** What each pin case does, on a machine of its own; the facts it gives are named as in the tables. */
-import { FileSystem } from '@pincushion/fs';
+import { newMemoryFileSystem, openedAtOnce } from '@pincushion/fs';
 import {
   HUGETLB_2M_ORDER,
   MAP_ANONYMOUS,
@@ -69,7 +69,9 @@ class CaseMachine {
   }
 
   file(pages: number): MappableFile {
-    const file = this.filled(new FileSystem(this.memory).create('file'), pages);
+    const made = openedAtOnce(newMemoryFileSystem(this.memory).create('file'));
+    if (typeof made === 'number') throw new Error('the machine of a pin case has no room for a file');
+    const file = this.filled(made, pages);
     this.settle(file.fsync());
     return file;
   }

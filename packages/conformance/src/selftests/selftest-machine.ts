@@ -4,7 +4,8 @@
  * Areas lie 1 GiB apart, so that huge pages of every size fit. Content is read and compared page by page, in whole pages; of
  * areas above 2 MiB the first and some pages spread over the area stand for all.
  */
-import { FileSystem } from '@pincushion/fs';
+import { newMemoryFileSystem, openedAtOnce } from '@pincushion/fs';
+import type { FileSystem } from '@pincushion/fs';
 import {
   FOLL_LONGTERM,
   FOLL_WRITE,
@@ -100,7 +101,7 @@ export class SelftestMachine {
     const file =
       kind === 'memfd'
         ? newShmemFile(this.memory, 'memfd', bytes)
-        : (this.fileSystem ??= new FileSystem(this.memory)).create('file');
+        : openedAtOnce((this.fileSystem ??= newMemoryFileSystem(this.memory)).create('file'));
     const made = typeof file === 'number' ? this.demand('creating a file', file) : 0;
     if (typeof file === 'number') throw new SelftestFailure(`no file: ${made}`);
     this.demand('ftruncate', file.truncate(bytes));

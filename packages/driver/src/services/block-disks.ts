@@ -9,7 +9,7 @@
 import type { Disk } from '@pincushion/block';
 import type { Task } from '@pincushion/sim';
 import type { Managed } from '../managed';
-import type { DeviceNodes } from './device-nodes';
+import type { DeviceNodes, DiskPlace } from './device-nodes';
 
 export abstract class BlockDisks {
   /** Task context. The name of the node is `disk.name`. */
@@ -18,7 +18,7 @@ export abstract class BlockDisks {
 
 /** The service as bound to one device. */
 export class DeviceBlockDisks extends BlockDisks {
-  private readonly disks = new Set<Disk>();
+  private readonly places = new Map<Disk, DiskPlace>();
 
   constructor(
     private readonly nodes: DeviceNodes,
@@ -28,28 +28,40 @@ export class DeviceBlockDisks extends BlockDisks {
   }
 
   override register(disk: Disk): Managed {
-    const { nodes, disks, devicePath } = this;
-    nodes.add({ kind: 'disk', name: disk.name, devicePath, disk });
-    disks.add(disk);
+    const { nodes, devicePath } = this;
+    const place: DiskPlace = { disk };
+    nodes.add({ kind: 'disk', name: disk.name, devicePath, disk, place });
+    this.places.set(disk, place);
+    const forget = (): void => {
+      this.forget(disk);
+    };
     return {
       what: `disk ${disk.name}`,
       *release(): Task {
         disk.gone = true;
         nodes.delete(disk.name);
-        disks.delete(disk);
         yield* disk.waitIdle();
+        forget();
       },
     };
   }
 
   /** No new bio from now on. */
   refuse(): void {
-    for (const disk of this.disks) disk.gone = true;
+    for (const disk of this.places.keys()) disk.gone = true;
   }
 
   /** Takes back every registration that is left. */
   removeAll(): void {
-    for (const disk of this.disks) this.nodes.delete(disk.name);
-    this.disks.clear();
+    for (const disk of this.places.keys()) {
+      this.nodes.delete(disk.name);
+      this.forget(disk);
+    }
+  }
+
+  private forget(disk: Disk): void {
+    const place = this.places.get(disk);
+    if (place !== undefined) place.disk = null;
+    this.places.delete(disk);
   }
 }

@@ -7,16 +7,20 @@
  */
 import type { Mm, VmaBacking } from '@pincushion/mm';
 import type { MaySleep, Task } from '@pincushion/sim';
+import { ENODEV } from '@pincushion/sim';
 import type { Managed } from '../managed';
 import type { DeviceNodes } from './device-nodes';
 
-/** One open of a character device by a process. */
+/**
+ * One open of a character device, as one call sees it. After a fork several processes make calls on the same open: each
+ * call gets an object of its own, and only `state` is common to all.
+ */
 export interface CharFile {
-  /** The address space of the process that opened it. */
+  /** The address space of the process that makes the call (`current->mm`). */
   readonly mm: Mm;
-  /** Name of the process. */
+  /** Name of that process. */
   readonly process: string;
-  /** For the driver: what belongs to this open. */
+  /** For the driver: what belongs to this open (`file->private_data`). Null at first. */
   state: unknown;
 }
 
@@ -41,9 +45,12 @@ export interface CharOperations {
 /** A registered character device, as `open` finds it. */
 export interface CharNode {
   readonly name: string;
+  /** What the driver registered; once it has given that back, operations that answer ENODEV. */
   readonly operations: CharOperations;
   /** The device is going or gone: every call answers ENODEV. */
   readonly gone: boolean;
+  /** What belongs to each open (`CharFile.state`), by its file; empty once the driver is gone. */
+  readonly states: WeakMap<object, unknown>;
 }
 
 export abstract class CharDevices {
@@ -51,13 +58,20 @@ export abstract class CharDevices {
   abstract register(name: string, operations: CharOperations): Managed;
 }
 
+const GONE: CharOperations = Object.freeze({
+  *ioctl(): Task<number> {
+    return -ENODEV;
+  },
+});
+
 class RegisteredChar implements CharNode, Managed {
   readonly what: string;
   gone = false;
+  states = new WeakMap<object, unknown>();
 
   constructor(
     readonly name: string,
-    readonly operations: CharOperations,
+    public operations: CharOperations,
     private readonly nodes: DeviceNodes,
     private readonly chars: Set<RegisteredChar>,
   ) {
@@ -68,6 +82,9 @@ class RegisteredChar implements CharNode, Managed {
     this.gone = true;
     this.nodes.delete(this.name);
     this.chars.delete(this);
+    // A program may keep its file open for ever; the driver is not kept by that.
+    this.operations = GONE;
+    this.states = new WeakMap();
   }
 }
 

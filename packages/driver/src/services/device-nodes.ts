@@ -7,8 +7,20 @@ import type { Disk } from '@pincushion/block';
 import { PincushionError } from '@pincushion/sim';
 import type { CharNode } from './char-devices';
 
+/** Where a disk was found; empty once its driver has given it back. */
+export interface DiskPlace {
+  disk: Disk | null;
+}
+
 export type DeviceNode =
-  | { readonly kind: 'disk'; readonly name: string; readonly devicePath: string; readonly disk: Disk }
+  | {
+      readonly kind: 'disk';
+      readonly name: string;
+      readonly devicePath: string;
+      readonly disk: Disk;
+      /** What an open file keeps instead of the disk. */
+      readonly place: DiskPlace;
+    }
   | { readonly kind: 'char'; readonly name: string; readonly devicePath: string; readonly char: CharNode };
 
 export class DeviceNodes {

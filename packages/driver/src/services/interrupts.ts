@@ -50,6 +50,13 @@ class Line {
     readonly vector: number,
     readonly deviceIndex: number,
   ) {}
+
+  /** Nothing of the driver stays here: a call trace keeps alive whoever was on the stack. */
+  detach(): void {
+    this.handler = null;
+    this.pending = false;
+    this.startedBy = null;
+  }
 }
 
 /** All interrupts of one machine. */
@@ -192,8 +199,7 @@ export class DeviceInterrupts extends Interrupts {
         this.raise(vector);
       },
       release: () => {
-        line.handler = null;
-        line.pending = false;
+        line.detach();
         return undefined;
       },
     };
@@ -221,10 +227,7 @@ export class DeviceInterrupts extends Interrupts {
 
   /** Takes back every handler that is still attached. */
   detachAll(): void {
-    for (const line of this.lines) {
-      line.handler = null;
-      line.pending = false;
-    }
+    for (const line of this.lines) line.detach();
   }
 
   /** Names of the handlers still attached. */

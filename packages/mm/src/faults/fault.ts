@@ -9,10 +9,11 @@
  * yields while one exists).
  * Source followed: mm/memory.c `__handle_mm_fault`, `handle_pte_fault` (6.18).
  */
-import { EFAULT } from '@pincushion/sim';
+import { EFAULT, ENOMEM } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
 import { doAnonymousPage } from './anon-fault';
 import { doWpPage } from './cow';
+import { eagerly, settled } from '../eager-task';
 import { FAULT_FALLBACK, FAULT_UNSHARE, FAULT_WRITE } from './fault-flags';
 import { doFault } from './file-fault';
 import { doHugePmdAnonymousPage, hugePmdFault, thpVmaAllowable } from './huge-fault';
@@ -31,6 +32,7 @@ import {
   indexOf,
   regionOf,
 } from '../process/page-table';
+import { Shortage } from '../reclaim/pressure';
 import { doSwapPage } from './swap-fault';
 import { uffdWpFault } from '../process/userfaultfd';
 import { VM_HUGETLB } from '../process/vma-flags';
@@ -41,7 +43,30 @@ import type { Vma } from '../process/vma';
  * context.
  */
 export function handleMmFault(mm: Mm, vma: Vma, address: number, flags: number): MaySleep {
-  mm.memory.vmstat.pgfault++;
+  const { memory } = mm;
+  memory.vmstat.pgfault++;
+  const result = faultOnce(mm, vma, address, flags);
+  if (typeof result === 'number' && (result !== -ENOMEM || !memory.pressure.starving)) return result;
+  return eagerly(memory.world, 'a page fault', faultWithReclaim(mm, address, flags, result));
+}
+
+/** A fault that finds no page frees some and begins anew: inside, nothing may change while entries do. */
+function* faultWithReclaim(mm: Mm, address: number, flags: number, first: MaySleep) {
+  const { memory } = mm;
+  let result = yield* settled(first);
+  let shortage: Shortage | null = null;
+  while (result === -ENOMEM && memory.pressure.starving) {
+    shortage ??= new Shortage(memory, `a page of ${mm.name}`);
+    if ((yield* settled(shortage.relieve())) < 0) break;
+    const vma = mm.vmas.lookup(address);
+    if (vma === null) return 0;
+    result = yield* settled(faultOnce(mm, vma, address, flags));
+  }
+  return result;
+}
+
+/** `__handle_mm_fault`. */
+function faultOnce(mm: Mm, vma: Vma, address: number, flags: number): MaySleep {
   if ((vma.flags & VM_HUGETLB) !== 0) return hugetlbFault(mm, vma, address, flags);
   const region = regionOf(address);
   const table = mm.pageTable.tableOf(region);

@@ -15,6 +15,7 @@ import type { MaySleep } from '@pincushion/sim';
 import type { AddressSpace } from '../page-cache/address-space';
 import { newAnonPage } from './anon-fault';
 import { anonVmaPrepare } from '../frames/anon-vma';
+import { balanceDirtyPages } from '../page-cache/dirty-throttling';
 import { eagerly, settled } from '../eager-task';
 import {
   FAULT_NO_RETRY,
@@ -29,7 +30,7 @@ import { folioAddLruVma } from '../frames/lru';
 import { Mechanism, placeOf } from '../mechanism';
 import { mlockVmaFolio } from '../process/mlock-folio';
 import type { Mm } from '../process/mm';
-import { findFolio, folioMarkDirty } from '../page-cache/page-cache';
+import { findFolio, folioMapping, folioMarkDirty } from '../page-cache/page-cache';
 import { vmPageProt, writtenBits } from '../process/page-protection';
 import { PAGE_SIZE } from '../frames/page-size';
 import {
@@ -139,11 +140,17 @@ function* sharedFaultSleeping(fault: FileFault, pfn: number, head: number, pendi
 }
 
 /** `made` is what `page_mkwrite` said. */
-function finishSharedFault({ mm, vma, region, index }: FileFault, pfn: number, made: number): number {
+function finishSharedFault({ mm, vma, region, index }: FileFault, pfn: number, made: number): MaySleep {
   if (made < 0) return mkwriteError(made);
   setPte(mm, vma, region, index, pfn, writtenBits(vma));
-  folioMarkDirty(mm.memory, mm.memory.frames.headOf(pfn));
-  return 0;
+  return faultDirtySharedPage(mm, mm.memory.frames.headOf(pfn));
+}
+
+/** `fault_dirty_shared_page`: who dirties too many pages has to wait, now that the entry is there. */
+function faultDirtySharedPage({ memory }: Mm, head: number): MaySleep {
+  folioMarkDirty(memory, head);
+  const mapping = folioMapping(memory, head);
+  return mapping === null ? 0 : balanceDirtyPages(mapping);
 }
 
 /** `vmf_fs_error`: when the page was truncated or the file system wants it so, the access is simply tried again. */
@@ -274,19 +281,18 @@ function* wpSharedSleeping(mm: Mm, region: number, index: number, head: number, 
   const isSame = pageTable.frameAt(region, index) === pfn && pageTable.flagsAt(region, index) === pte;
   const vma = mm.vmas.lookup(region * REGION_BYTES + index * PAGE_SIZE);
   const mayGoOn = isSame && vma !== null && frames.mapping[head] === owner;
-  const result = mayGoOn ? finishMkwrite(mm, vma, region, index, head, made) : 0;
+  const result = mayGoOn ? yield* settled(finishMkwrite(mm, vma, region, index, head, made)) : 0;
   frames.put(head, 1);
   return result;
 }
 
-/** `finish_mkwrite_fault`, `fault_dirty_shared_page`. */
-function finishMkwrite(mm: Mm, vma: Vma, region: number, index: number, head: number, made: number): number {
+/** `finish_mkwrite_fault`. */
+function finishMkwrite(mm: Mm, vma: Vma, region: number, index: number, head: number, made: number): MaySleep {
   if (made < 0) return mkwriteError(made);
   const { mechanisms } = mm.memory;
   if (mechanisms.on) mechanisms.emit(Mechanism.fileWrite, head, 0, placeOf(mm, region, index));
   reuse(mm, vma, region, index);
-  folioMarkDirty(mm.memory, head);
-  return 0;
+  return faultDirtySharedPage(mm, head);
 }
 
 /** `wp_page_reuse`. */

@@ -6,7 +6,8 @@
  * their size, so the head of a tail is arithmetic. The counts of the whole folio live in the head; `mapcount` is per page.
  * Frame 0 is never handed out, so 0 can mean "none". `mapping` and `index` of a free block link it into the allocator's
  * list, as the kernel's union of `page->mapping` and `page->buddy_list` does.
- * Left out: per-node numbering, memory hot-plug, LRU lists (a folio only knows whether it is on one).
+ * Left out: per-node numbering, memory hot-plug. The order of the LRU lists is in lru-lists.ts: a folio only knows whether it
+ * is on one.
  * Source followed: include/linux/mm_types.h, include/linux/page-flags.h (6.18).
  */
 import { FRAME_MASK } from '../gup/user-page';
@@ -56,6 +57,8 @@ export const PG_cma = 1 << 23;
  * freed as soon as it has been written. The kernel has one bit for both, so each is taken for the other.
  */
 export const PG_readahead = 1 << 24;
+/** On an active list: used more than once. Kept only while the order of the lists is (lru-lists.ts). */
+export const PG_active = 1 << 25;
 /** Where the zone number lies in the flags, as in the kernel (`ZONES_PGSHIFT`). Written when a folio is allocated. */
 export const ZONES_SHIFT = 28;
 /** Set for the zones whose memory must stay movable or is not plain RAM: movable (2) and device (3). */

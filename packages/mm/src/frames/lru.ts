@@ -1,13 +1,21 @@
 /**
  * The LRU marks of folios: which reclaim may look at, and which are kept from it.
  *
- * A folio knows whether it is on a list (`PG_lru`) and whether that is the unevictable one, not where: reclaim here looks
- * at the folios it is asked about. Whoever takes a folio off (`folioIsolateLru`) has it to himself and a reference.
- * Per-CPU batches are not modelled: a folio is on its list at once. Left out: the order of the lists, active folios and
- * their age; what moves a folio between lists only clears or sets the marks that others can see.
+ * A folio knows whether it is on a list (`PG_lru`) and whether that is the unevictable one, not where: the order is kept
+ * apart, and only once memory is scarce (lru-lists.ts). Whoever takes a folio off (`folioIsolateLru`) has it to himself and a
+ * reference. Per-CPU batches are not modelled: a folio is on its list at once.
  * Any context. Source followed: mm/swap.c, mm/vmscan.c `folio_isolate_lru`, `folio_putback_lru` (6.18).
  */
-import { PG_anon, PG_lru, PG_mlocked, PG_referenced, PG_swapbacked, PG_swapcache, PG_unevictable } from './frames';
+import {
+  PG_active,
+  PG_anon,
+  PG_lru,
+  PG_mlocked,
+  PG_referenced,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_unevictable,
+} from './frames';
 import type { Memory } from '../memory';
 import { isInUnevictableMapping, mlockNewFolio, resetMlockCount } from '../process/mlock-folio';
 import { VM_LOCKED, VM_SPECIAL } from '../process/vma-flags';
@@ -19,9 +27,11 @@ const LAZYFREE_MARKS = PG_anon | PG_swapbacked | PG_lru | PG_swapcache | PG_unev
 export function folioAddLru(memory: Memory, head: number): void {
   const { flags } = memory.frames;
   const marks = flags[head] & ~PG_unevictable;
-  if (folioEvictable(memory, head)) flags[head] = marks | PG_lru;
-  else {
-    flags[head] = marks | PG_lru | PG_unevictable;
+  if (folioEvictable(memory, head)) {
+    flags[head] = marks | PG_lru;
+    if (memory.lru.on) memory.lru.add(head);
+  } else {
+    flags[head] = (marks & ~PG_active) | PG_lru | PG_unevictable;
     resetMlockCount(memory, head);
   }
 }

@@ -1,10 +1,11 @@
 /**
  * Zones: ranges of frames with one purpose each. One NUMA node.
- * Left out: watermarks, per-CPU page lists, highmem. A CMA area is a zone of its own here, in the kernel a migrate type
+ * Left out: per-CPU page lists, highmem. A CMA area is a zone of its own here, in the kernel a migrate type
  * of page blocks.
  * Source followed: include/linux/mmzone.h.
  */
 import type { Buddy } from './buddy';
+import type { Watermarks } from './watermarks';
 
 export const ZoneType = { dma32: 0, normal: 1, movable: 2, device: 3 } as const;
 export type ZoneType = 0 | 1 | 2 | 3;
@@ -19,6 +20,7 @@ export interface Zone {
   readonly buddy: Buddy | null;
   /** Reserved for contiguous allocations: pages that can be moved may use it meanwhile, long-term pins may not. */
   readonly cma: boolean;
+  readonly watermarks: Watermarks;
 }
 
 /** Which memory an allocation may use: a small part of the kernel's gfp flags. */

@@ -46,11 +46,12 @@ export function writeProcMem(mm: Mm, address: number, from: Uint8Array, at = 0, 
 
 /**
  * The page at `address` for a core dump, referenced, into `page[0]`: 1; or 0 where a dump has a hole: nothing was ever
- * there, or only zeros. Given back by `putPages`. Task context. `get_dump_page`.
+ * there, or only zeros, or its own protection keys deny it. Given back by `putPages`. Task context. `get_dump_page`.
  */
 export function getDumpPage(mm: Mm, address: number, page: GottenPages, owner: number): MaySleep {
   const { gup, world } = mm.memory;
-  const got = gup.getUserPagesRemote(mm, address, 1, FOLL_FORCE | FOLL_DUMP, page, 0, owner);
+  // It is the dying process that looks, so what its protection keys deny is a hole, too (V-09).
+  const got = gup.getUserPages(mm, address, 1, FOLL_FORCE | FOLL_DUMP, page, 0, owner);
   return eagerly(world, 'get_dump_page', oneOrNone(got));
 }
 

@@ -18,6 +18,7 @@ import {
   PG_hugetlb,
   PG_p2pdma,
   PG_referenced,
+  PG_writeback,
   PG_secretmem,
   PG_swapbacked,
   PG_zoneUnpinnable,
@@ -29,6 +30,8 @@ import type { Mm } from '../process/mm';
 import { gupMustUnshare } from './must-unshare';
 import {
   PMD_HUGE,
+  PTE_PKEY,
+  PTE_PKEY_SHIFT,
   PTE_PRESENT,
   PTE_PROTNONE,
   PTE_SPECIAL,
@@ -36,7 +39,7 @@ import {
   PTRS_PER_TABLE,
   REGION_BYTES,
 } from '../process/page-table';
-import type { PageTable } from '../process/page-table';
+import { pkruAllows } from '../process/protection-keys';
 import type { PinnedRanges } from './pinned-ranges';
 import type { PinScheme } from './pin-scheme';
 import { GUP_FAST_AFTER_REF, GUP_FAST_PTE_READ } from '../sites';
@@ -49,12 +52,17 @@ const PIN = FOLL_PIN;
 const WRITE = FOLL_WRITE;
 const LONGTERM = FOLL_LONGTERM;
 const P2PDMA = FOLL_PCI_P2PDMA;
+const WRITEBACK = PG_writeback;
+const ANON = PG_anon;
 const TAG = PIN_TAG;
 const HUGE = PMD_HUGE;
 const TABLE = PTRS_PER_TABLE;
 const REGION = REGION_BYTES;
 const REFERENCED = PG_referenced;
-const PTE_CHANGES_MATTER = PTE_PRESENT | PTE_WRITE | PTE_SPECIAL | PTE_PROTNONE;
+const PTE_CHANGES_MATTER = PTE_PRESENT | PTE_WRITE | PTE_SPECIAL | PTE_PROTNONE | PTE_PKEY;
+const KEY = PTE_PKEY;
+const KEY_SHIFT = PTE_PKEY_SHIFT;
+const keyAllows = pkruAllows;
 
 /** An entry that may be read, or written, through: the bits to look at and what they must be (Q-02). */
 const READ_MASK = PTE_PRESENT | PTE_SPECIAL | PTE_PROTNONE;
@@ -74,6 +82,7 @@ export class FastWalk {
   private readonly scheme: PinScheme;
   private readonly vmstat: Vmstat;
   private readonly pinsFast: boolean;
+  private readonly guardsWriteback: boolean;
   private readonly profile: KernelProfile;
   /** One frame for the scheme's array form; filled and used without a preemption point between. */
   private readonly single = new Int32Array(1);
@@ -86,6 +95,7 @@ export class FastWalk {
     this.vmstat = memory.vmstat;
     this.profile = memory.profile;
     this.pinsFast = memory.scheme.capabilities.fastPath;
+    this.guardsWriteback = memory.writeback.guardsGup;
   }
 
   /**
@@ -107,10 +117,10 @@ export class FastWalk {
       let got = 0;
       if (table > 0) {
         got = armed
-          ? this.tableArmed(mm.pageTable, region, table, index, want, flags, pages, at + done)
-          : this.table(mm.pageTable, table, index, want, flags, pages, at + done);
+          ? this.tableArmed(mm, region, table, index, want, flags, pages, at + done)
+          : this.table(mm, table, index, want, flags, pages, at + done);
       } else if (table === HUGE) {
-        got = this.huge(mm.pageTable, region, index, want, flags, pages, at + done);
+        got = this.huge(mm, region, index, want, flags, pages, at + done);
       }
       done += got;
       if (got !== want) break;
@@ -142,11 +152,11 @@ export class FastWalk {
       let got = 0;
       if (table > 0) {
         got = P.armed
-          ? this.tableArmed(pageTable, region, table, index, want, flags, leaf, 0)
-          : this.table(pageTable, table, index, want, flags, leaf, 0);
+          ? this.tableArmed(mm, region, table, index, want, flags, leaf, 0)
+          : this.table(mm, table, index, want, flags, leaf, 0);
         ranges.appendPages(leaf, 0, got);
       } else if (table === HUGE) {
-        const first = this.grabHuge(pageTable, region, want, flags);
+        const first = this.grabHuge(mm, region, want, flags);
         if (first !== 0) {
           got = want;
           ranges.append((first + index) | TAG, want);
@@ -164,9 +174,9 @@ export class FastWalk {
     return done;
   }
 
-  /** Entries [index, index + want) of one table. */
+  /** Entries [index, index + want) of one table. A run has one protection key, so PKRU is asked once for it (V-09). */
   private table(
-    pageTable: PageTable,
+    mm: Mm,
     table: number,
     index: number,
     want: number,
@@ -174,19 +184,24 @@ export class FastWalk {
     pages: Int32Array,
     at: number,
   ): number {
+    const { pageTable } = mm;
+    const { pkru } = mm.pkeys;
     const pfns = pageTable.framesOf(table);
     const ptes = pageTable.flagsOf(table);
     const frameFlags = this.frames.flags;
     const isWrite = (flags & WRITE) !== 0;
     const isPin = (flags & PIN) !== 0;
     const tag = isPin ? TAG : 0;
-    const mask = isWrite ? WRITE_MASK : READ_MASK;
-    const wanted = isWrite ? WRITE_WANT : READ_WANT;
+    const mask = (isWrite ? WRITE_MASK : READ_MASK) | KEY;
+    const open = isWrite ? WRITE_WANT : READ_WANT;
     const usual = (flags & LONGTERM) !== 0 ? USUAL_LONGTERM_MASK : USUAL_MASK;
     const first = pageTable.baseOf(table) + index;
     let done = 0;
     while (done < want) {
       const from = first + done;
+      const key = ptes[from] & KEY;
+      if (!keyAllows(pkru, key >>> KEY_SHIFT, isWrite)) return done;
+      const wanted = open | key;
       const run = usualRun(ptes, pfns, frameFlags, from, want - done, mask, wanted, usual, tag, pages, at + done);
       if (run > 0) {
         const got = isPin ? this.scheme.acquire(pfns, from, run) : getRun(this.frames.refcount, pfns, from, run);
@@ -221,7 +236,7 @@ export class FastWalk {
 
   /** A huge mapping into an array of pages. */
   private huge(
-    pageTable: PageTable,
+    mm: Mm,
     region: number,
     index: number,
     want: number,
@@ -229,7 +244,7 @@ export class FastWalk {
     pages: Int32Array,
     at: number,
   ): number {
-    const first = this.grabHuge(pageTable, region, want, flags);
+    const first = this.grabHuge(mm, region, want, flags);
     if (first === 0) return 0;
     fillRow(pages, at, want, (first + index) | ((flags & PIN) !== 0 ? TAG : 0));
     return want;
@@ -239,10 +254,13 @@ export class FastWalk {
    * A huge mapping: one grab for `want` of its pages (`gup_fast_pmd_leaf`). The frame that the mapping begins with, or 0:
    * refused.
    */
-  private grabHuge(pageTable: PageTable, region: number, want: number, flags: number): number {
+  private grabHuge(mm: Mm, region: number, want: number, flags: number): number {
+    const { pageTable } = mm;
     const armed = P.armed; // Only then can anything happen between the two looks at the entry.
     const pte = pageTable.hugeFlags(region);
-    if ((flags & WRITE) !== 0 ? (pte & WRITE_MASK) !== WRITE_WANT : (pte & READ_MASK) !== READ_WANT) return 0;
+    const isWrite = (flags & WRITE) !== 0;
+    if (isWrite ? (pte & WRITE_MASK) !== WRITE_WANT : (pte & READ_MASK) !== READ_WANT) return 0;
+    if (!keyAllows(mm.pkeys.pkru, pte >>> KEY_SHIFT, isWrite)) return 0; // V-09
     const first = pageTable.hugeHead(region);
     const head = this.frames.headOf(first); // Not the same in a hugetlb page of 1 GiB.
     if (P.armed && --P.left === 0) P.fire(GUP_FAST_PTE_READ);
@@ -259,7 +277,7 @@ export class FastWalk {
 
   /** As `table`, entry by entry with preemption points: pin first, then look again (Q-03). */
   private tableArmed(
-    pageTable: PageTable,
+    mm: Mm,
     region: number,
     table: number,
     index: number,
@@ -268,6 +286,7 @@ export class FastWalk {
     pages: Int32Array,
     at: number,
   ): number {
+    const { pageTable } = mm;
     const isWrite = (flags & WRITE) !== 0;
     const mask = isWrite ? WRITE_MASK : READ_MASK;
     const wanted = isWrite ? WRITE_WANT : READ_WANT;
@@ -275,7 +294,7 @@ export class FastWalk {
       const entry = pageTable.baseOf(table) + index + i;
       const pte = pageTable.flagsOf(table)[entry];
       const pfn = pageTable.framesOf(table)[entry];
-      if ((pte & mask) !== wanted) return i;
+      if ((pte & mask) !== wanted || !keyAllows(mm.pkeys.pkru, pte >>> KEY_SHIFT, isWrite)) return i;
       const head = this.frames.headOf(pfn);
       if (P.armed && --P.left === 0) P.fire(GUP_FAST_PTE_READ);
       if (!this.grabPages(pfn, head, 1, flags)) return i;
@@ -301,6 +320,8 @@ export class FastWalk {
     const headFlags = frames.flags[head];
     if ((headFlags & PG_p2pdma) !== 0 && (flags & P2PDMA) === 0) return false; // R-06
     if (frames.refcount[head] <= 0) return false;
+    // A page of a file on its way to the store: the slow walk refuses it, or waits.
+    if (this.guardsWriteback && (flags & WRITE) !== 0 && (headFlags & (WRITEBACK | ANON)) === WRITEBACK) return false;
     if ((flags & PIN) === 0) {
       frames.get(head, pages);
       return true;

@@ -3,10 +3,10 @@
  *
  * A check returns 0, or the number of a rule; `ruleErrno` and `ruleSentence` turn that into what the caller gets and what
  * `why()` says. Rule ids are those of the comments in this package.
- * Left out: shadow stacks, protection keys, userfaultfd.
+ * Left out: shadow stacks, userfaultfd.
  * Source followed: mm/gup.c `is_valid_gup_args`, `check_vma_flags` (6.18).
  */
-import { EEXIST, EFAULT, EINTR, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EREMOTEIO } from '@pincushion/sim';
+import { EBUSY, EEXIST, EFAULT, EINTR, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EREMOTEIO } from '@pincushion/sim';
 import {
   FOLL_ANON,
   FOLL_FAST_MASK,
@@ -17,10 +17,12 @@ import {
   FOLL_MADV_POPULATE,
   FOLL_PCI_P2PDMA,
   FOLL_PIN,
+  FOLL_REMOTE,
   FOLL_SPLIT_PMD,
   FOLL_WRITE,
 } from './gup-flags';
-import { VM_HUGETLB, VM_IO, VM_MAYREAD, VM_PFNMAP, VM_READ, VM_WRITE } from '../process/vma-flags';
+import type { Mm } from '../process/mm';
+import { VM_HUGETLB, VM_IO, VM_MAYREAD, VM_PFNMAP, VM_READ, VM_WRITE, vmaPkey } from '../process/vma-flags';
 import type { Vma } from '../process/vma';
 
 /** A refusal: what the caller gets, and why. */
@@ -49,6 +51,10 @@ export const NO_FAULT = refuse(EFAULT, 'E-04: the page is missing and FOLL_NOFAU
 export const NO_STRUCT_PAGE = refuse(EEXIST, 'E-08: the entry has no page structure behind it that could be counted');
 export const DUMP_HOLE = refuse(EFAULT, 'E-08: there is nothing at the address that a core dump would contain');
 export const COUNT_GUARD = refuse(ENOMEM, 'R-21: the reference count of the page is used up');
+export const UNDER_WRITEBACK = refuse(
+  EBUSY,
+  'seed 002: the page is on its way to the store, and the machine refuses to pin it for writing',
+);
 export const P2P_PAGE = refuse(EREMOTEIO, 'R-06: the page is memory of a PCI device and FOLL_PCI_P2PDMA is not set');
 export const HUGE_SECOND_GRAB = refuse(EFAULT, 'E-12: the rest of a huge mapping could not be grabbed');
 export const NOT_MOVABLE = refuse(
@@ -68,6 +74,8 @@ const SECRET = refuse(EFAULT, 'V-05: the area is secret memory, which the kernel
 const DIRTY_TRACKED = refuse(EFAULT, 'V-06: shared writable mapping of a file system that tracks dirty pages');
 const NOT_WRITABLE = refuse(EFAULT, 'V-07: the area is not writable');
 const NOT_READABLE = refuse(EFAULT, 'V-08: the area is not readable');
+const KEY_DENIES_ACCESS = refuse(EFAULT, 'V-09: PKRU denies access to memory with the protection key of the area');
+const KEY_DENIES_WRITES = refuse(EFAULT, 'V-09: PKRU denies writes to memory with the protection key of the area');
 
 /**
  * F-01 to F-06, in the kernel's order. `flags` as the caller passed them; `own` are those the entry point adds. `lock` is
@@ -94,16 +102,16 @@ export function checkFastFlags(flags: number): Refusal | null {
   return (flags & ~FOLL_FAST_MASK) !== 0 ? NOT_FAST : null;
 }
 
-/** Whether there is an area that allows the access; once per area, before its first page. */
-export function checkAddress(vma: Vma | null, flags: number): Refusal | null {
+/** Whether there is an area of `mm` that allows the access; once per area, before its first page. */
+export function checkAddress(mm: Mm, vma: Vma | null, flags: number): Refusal | null {
   const isPopulating = (flags & FOLL_MADV_POPULATE) !== 0;
   if (vma === null) return isPopulating ? POPULATE_HOLE : NO_VMA;
-  const refusal = checkVma(vma, flags);
+  const refusal = checkVma(mm, vma, flags);
   return refusal !== null && isPopulating ? POPULATE_DENIED : refusal;
 }
 
-/** V-01 to V-08 in the kernel's order. V-07 makes no exception of hugetlb: FOLL_FORCE writes to a private copy (recorded). */
-function checkVma(vma: Vma, flags: number): Refusal | null {
+/** V-01 to V-09 in the kernel's order. V-07 makes no exception of hugetlb: FOLL_FORCE writes to a private copy (recorded). */
+function checkVma(mm: Mm, vma: Vma, flags: number): Refusal | null {
   if ((vma.flags & (VM_IO | VM_PFNMAP)) !== 0) return IO_OR_PFN;
   if ((flags & FOLL_ANON) !== 0 && !vma.isAnonymous) return NOT_ANON;
   const isLongterm = (flags & FOLL_LONGTERM) !== 0;
@@ -114,11 +122,18 @@ function checkVma(vma: Vma, flags: number): Refusal | null {
   const isForced = (flags & FOLL_FORCE) !== 0;
   if ((flags & FOLL_WRITE) !== 0) {
     if (isLongterm && (flags & FOLL_PIN) !== 0 && vma.needsDirtyTracking) {
-      if (vma.mm?.memory.profile.longtermRefusesDirtyTracked !== false) return DIRTY_TRACKED;
+      if (mm.memory.profile.longtermRefusesDirtyTracked) return DIRTY_TRACKED;
     }
     if ((vma.flags & VM_WRITE) === 0 && !(isForced && vma.isCow)) return NOT_WRITABLE;
   } else if ((vma.flags & VM_READ) === 0 && !(isForced && (vma.flags & VM_MAYREAD) !== 0)) {
     return NOT_READABLE;
   }
-  return null;
+  return (flags & FOLL_REMOTE) === 0 ? checkKey(mm, vma, (flags & FOLL_WRITE) !== 0) : null;
+}
+
+/** V-09: FOLL_FORCE does not help here. Only whoever looks from outside is let through. `arch_vma_access_permitted`. */
+function checkKey(mm: Mm, vma: Vma, write: boolean): Refusal | null {
+  const key = vmaPkey(vma.flags);
+  if (mm.pkeys.allow(key, write)) return null;
+  return mm.pkeys.allow(key, false) ? KEY_DENIES_WRITES : KEY_DENIES_ACCESS;
 }

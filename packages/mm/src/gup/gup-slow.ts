@@ -11,7 +11,7 @@ import { EFAULT, EHWPOISON, ENOMEM } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
 import { handleMmFault } from '../faults/fault';
 import { FAULT_NO_RETRY, FAULT_PIN_SCOPE, FAULT_UNSHARE, FAULT_WRITE } from '../faults/fault-flags';
-import { PG_anon, PG_anonExclusive, PG_dirty, PG_p2pdma, PG_referenced } from '../frames/frames';
+import { PG_anon, PG_anonExclusive, PG_dirty, PG_p2pdma, PG_referenced, PG_writeback } from '../frames/frames';
 import {
   FOLL_DUMP,
   FOLL_FORCE,
@@ -35,7 +35,7 @@ import { splitHugePmd } from '../huge/huge-memory';
 import { hugetlbPagecachePresent } from '../huge/hugetlb';
 import type { Mm } from '../process/mm';
 import { gupMustUnshare } from './must-unshare';
-import { folioMarkDirty } from '../page-cache/page-cache';
+import { folioMapping, folioMarkDirty, folioWaitBit } from '../page-cache/page-cache';
 import { needsSoftDirtyWp } from '../process/page-protection';
 import { PAGE_SIZE } from '../frames/page-size';
 import {
@@ -70,6 +70,7 @@ import { ZERO_PFN } from '../frames/zero-page';
 const ENDED = 0;
 const MISSING = -1;
 const NEED_UNSHARE = -2;
+const ON_ITS_WAY = -3;
 
 export class SlowWalk {
   /** Pages grabbed (or only faulted in, without an array) so far. */
@@ -79,6 +80,8 @@ export class SlowWalk {
   private error = 0;
   private vma: Vma | null = null;
   private faultFlags = 0;
+  /** The page under writeback that is waited for; 0: none. */
+  private awaited = 0;
   private readonly single = new Int32Array(1);
 
   /** `flags` has been checked; with FOLL_PIN or FOLL_GET there are `pages`. */
@@ -102,7 +105,7 @@ export class SlowWalk {
       const address = this.start + this.done * PAGE_SIZE;
       if (this.vma === null || address >= this.vma.end) {
         const vma = this.mm.vmas.lookup(address);
-        const refusal = rules.checkAddress(vma, this.flags);
+        const refusal = rules.checkAddress(this.mm, vma, this.flags);
         if (refusal !== null) return this.end(refusal);
         this.vma = vma;
       }
@@ -128,7 +131,16 @@ export class SlowWalk {
   fault(): MaySleep {
     const vma = this.vma as Vma;
     this.vma = null;
+    if (this.awaited !== 0) return this.waitForWriteback();
     return handleMmFault(this.mm, vma, this.start + this.done * PAGE_SIZE, this.faultFlags);
+  }
+
+  private waitForWriteback(): MaySleep {
+    const { memory } = this.mm;
+    const mapping = folioMapping(memory, this.awaited);
+    const waiting = mapping === null ? 0 : folioWaitBit(mapping, this.awaited, PG_writeback);
+    this.awaited = 0;
+    return waiting;
   }
 
   /** Takes the result of the fault. True: the walk has ended. E-04, `vm_fault_to_errno`. */
@@ -206,6 +218,7 @@ export class SlowWalk {
     if ((pte & PTE_WRITE) === 0 && this.mustUnshare(vma, head, pfn)) {
       return NEED_UNSHARE;
     }
+    if (this.mm.memory.writeback.guardsGup && this.isOnItsWay(head)) return this.meetWriteback(head);
     const refusal = this.grab(pfn, head, 1);
     if (refusal !== null) return this.refuse(refusal);
     if ((this.flags & FOLL_TOUCH) !== 0) {
@@ -243,6 +256,24 @@ export class SlowWalk {
     }
     this.store(first + index, covered);
     return covered;
+  }
+
+  /** A page of a file is being written to its store, and is wanted for writing. */
+  private isOnItsWay(head: number): boolean {
+    if ((this.flags & FOLL_WRITE) === 0 || (this.flags & (FOLL_PIN | FOLL_GET)) === 0) return false;
+    return (this.mm.memory.frames.flags[head] & (PG_writeback | PG_anon)) === PG_writeback;
+  }
+
+  /** What the machine does then: -EBUSY, or a wait as for a fault (the proposal of 2018, seed 002). */
+  private meetWriteback(head: number): number {
+    const { counts, settings } = this.mm.memory.writeback;
+    if (settings.gup === 'busy' || (this.flags & FOLL_NOFAULT) !== 0) {
+      counts.gupBusy++;
+      return this.refuse(rules.UNDER_WRITEBACK);
+    }
+    counts.gupWaits++;
+    this.awaited = head;
+    return ON_ITS_WAY;
   }
 
   /** Nothing is there yet: a core dump does without it, everybody else gets it faulted in. */

@@ -10,7 +10,7 @@ import type { MaySleep } from '@pincushion/sim';
 import { eagerly, settled } from '../eager-task';
 import type { MappableFile } from '../page-cache/file';
 import { PG_uptodate } from '../frames/frames';
-import { LONGTERM_ROUNDS } from './gup';
+import { LONGTERM_ROUNDS } from './slow-grab';
 import { HugetlbFile } from '../huge/hugetlb-file';
 import type { Memory } from '../memory';
 import { findFolio } from '../page-cache/page-cache';

@@ -20,6 +20,7 @@ import { NOBODY } from '../ledger/release-check';
 import { FRAME_MASK, PIN_TAG, newPinnedPages } from './user-page';
 import type { GottenPages, PinnedPages } from './user-page';
 import type { Vmstat } from '../vmstat';
+import type { WritebackControl } from '../page-cache/writeback-control';
 import { ZERO_PFN } from '../frames/zero-page';
 
 // Constants of other modules are bound once: an imported binding read in a loop is a property read.
@@ -35,6 +36,7 @@ export class UserPageReleaser {
   protected readonly scheme: PinScheme;
   protected readonly ledger: Ledger;
   protected readonly vmstat: Vmstat;
+  private readonly writeback: WritebackControl;
   private readonly unpinTrace: Tracepoint;
   /** The array form of one entry, for `unpinUserPage`. */
   private readonly singlePin = new Int32Array(1) as PinnedPages;
@@ -47,6 +49,7 @@ export class UserPageReleaser {
     this.scheme = memory.scheme;
     this.ledger = memory.ledger;
     this.vmstat = memory.vmstat;
+    this.writeback = memory.writeback;
     this.ledger.notAHandle(this.singlePin);
     this.unpinTrace = memory.world.trace.point('gup:unpin', ['frame', 'pages', 'owner', 'flags']);
   }
@@ -76,6 +79,7 @@ export class UserPageReleaser {
       }
       if (i < stop) i = this.unpinOther(pages, i, end);
     }
+    if (this.writeback.waiting) this.writeback.released();
   }
 
   /** `unpin_user_page`: one pin, an entry of a `PinnedPages`. Any context. */
@@ -133,6 +137,7 @@ export class UserPageReleaser {
       this.unpinRange(ranges.firstOf(i) & MASK, ranges.pagesOf(i));
     }
     ranges.clear();
+    if (this.writeback.waiting) this.writeback.released();
   }
 
   /** As `unpinUserPageRanges`, and marks the folios dirty first when `makeDirty` (U-02). Task context. Returns 0. */
@@ -177,6 +182,7 @@ export class UserPageReleaser {
       if (pages[i] !== 0) this.frames.put(this.frames.headOf(pages[i]), 1);
       else this.ledger.putSkipped();
     }
+    if (this.writeback.waiting) this.writeback.released();
   }
 
   // ---- dirty, queries --------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import {
   PG_head,
   PG_hugetlb,
   PG_hwpoison,
+  PG_lru,
   PG_mlocked,
   PG_swapcache,
   PG_writeback,
@@ -126,6 +127,7 @@ function breakUp(memory: Memory, head: number, callerReferences: number): number
     frames.mapping[pfn] = frames.mapping[head];
     frames.index[pfn] = (frames.index[head] + i) | 0;
     if (cached !== 0) swap.enter(pfn, slot + i, 1);
+    if (memory.lru.on && i > 0 && (shared & PG_lru) !== 0) memory.lru.add(pfn);
   }
   frames.refcount[head] += callerReferences;
   frames.largeMapcount[head] = 0;

@@ -43,6 +43,8 @@ export class AccessCheck {
       }
       const [holder = null] = this.references.holdersOf(frame) as (ReferenceBatch | undefined)[];
       if (holder === null && this.facts?.isUserMemory(frame) !== true) continue;
+      // Where direct I/O takes plain references, a mapping through one is no mistake.
+      if (holder !== null && this.facts?.mapsGotten === true) continue;
       if (firstTime(run, 'MAPPED_UNPINNED')) {
         this.findings.mappedUnpinned(frame, this.facts?.whose(frame) ?? 'a process', holder, run);
       }

@@ -35,6 +35,7 @@ import {
   PMD_HUGE,
   PTE_GUARD,
   PTE_MIGRATION,
+  PTE_PKEY_SHIFT,
   PTE_PRESENT,
   PTE_PROTNONE,
   PTE_SPECIAL,
@@ -47,7 +48,7 @@ import {
   TASK_SIZE,
 } from '../process/page-table';
 import { folioMappedShared, rmapWalk } from '../frames/rmap';
-import { VM_EXEC, VM_HUGETLB, VM_LOCKED, VM_READ, VM_WRITE } from '../process/vma-flags';
+import { VM_EXEC, VM_HUGETLB, VM_LOCKED, VM_READ, VM_WRITE, vmaPkey } from '../process/vma-flags';
 import type { Vma } from '../process/vma';
 import { ZERO_PFN } from '../frames/zero-page';
 import type { Zone } from '../frames/zone';
@@ -99,6 +100,7 @@ export function memoryContradictions(memory: Memory): string[] {
     checkAreas(mm, demand);
     checkMm(memory, mm, mappings, demand);
   }
+  checkLruLists(memory, demand);
   let hugetlbInUse = 0;
   for (const zone of memory.zones) {
     if (zone.buddy === null) continue;
@@ -218,6 +220,10 @@ function checkPermissions(vma: Vma | null, pte: number, where: () => string, dem
   );
   if (vma === null) return;
   demand((pte & PTE_WRITE) === 0 || (vma.flags & VM_WRITE) !== 0, () => `${where()} is writable and its area is not`);
+  demand(
+    pte >>> PTE_PKEY_SHIFT === vmaPkey(vma.flags),
+    () => `${where()} has protection key ${pte >>> PTE_PKEY_SHIFT} and its area ${vmaPkey(vma.flags)} (V-09)`,
+  );
   const isClosed = (vma.flags & (VM_READ | VM_WRITE | VM_EXEC)) === 0;
   demand(
     isClosed === ((pte & PTE_PROTNONE) !== 0),
@@ -389,6 +395,25 @@ function checkCache(memory: Memory, mapping: AddressSpace, demand: Demand): void
       vma.mm !== null && memory.mms.has(vma.mm) && vma.mm.vmas.lookup(vma.start) === vma,
       () => `${mapping.name} is mapped by an area that is gone`,
     );
+  }
+}
+
+/** Each folio that reclaim may look at has one place in the lists, once their order is kept. */
+function checkLruLists(memory: Memory, demand: Demand): void {
+  if (!memory.lru.on) return;
+  const { flags, order } = memory.frames;
+  const listed = new Set<number>();
+  for (const head of memory.lru.entries()) {
+    demand(!listed.has(head), () => `frame ${head} is on the LRU lists twice`);
+    listed.add(head);
+  }
+  for (const { start, buddy } of memory.zones) {
+    const end = buddy?.untouched ?? start;
+    for (let pfn = start; pfn < end; pfn += 1 << order[pfn]) {
+      const head = pfn;
+      const isListed = (flags[head] & (PG_lru | PG_unevictable)) === PG_lru;
+      demand(!isListed || listed.has(head), () => `frame ${head} is marked as on an LRU list and is on none`);
+    }
   }
 }
 

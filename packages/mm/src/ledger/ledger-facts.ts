@@ -29,6 +29,11 @@ export class LedgerFacts {
     return (frames.flags[head] & (PG_anon | KERNEL_IO)) === PG_anon && frames.folioMapcount(head) > 0;
   }
 
+  /** Direct I/O of the machine maps pages that it holds by plain references. */
+  get mapsGotten(): boolean {
+    return this.memory.directIoHold !== 'pin';
+  }
+
   /** Whether the content is known to be worth writing back. Huge pages of a pool are never written back. */
   isDirty(frame: number): boolean {
     const { frames } = this.memory;

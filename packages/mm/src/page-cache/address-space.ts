@@ -11,7 +11,9 @@ import type { MaySleep } from '@pincushion/sim';
 import { PG_hugetlb } from '../frames/frames';
 import type { Memory } from '../memory';
 import { PAGE_SIZE } from '../frames/page-size';
+import { ErrSeq } from './errseq';
 import { FileReadahead } from './file-readahead';
+import type { Flusher } from './flusher';
 import type { Vma } from '../process/vma';
 
 /** The part of an inode that the cache needs. */
@@ -34,8 +36,11 @@ export interface AddressSpaceOps {
   writeBegin?(mapping: AddressSpace, index: number, from: number, to: number): MaySleep;
   /** Bytes [from, to) have been written: the folio is dirty, and uptodate if it was not. Any context. `write_end`. */
   writeEnd?(mapping: AddressSpace, head: number, from: number, to: number): undefined;
-  /** Writes a dirty folio whose dirty bit has been cleared by `folioClearDirtyForIo`. 0 or -errno. May sleep. */
-  writepage?(mapping: AddressSpace, head: number, index: number): MaySleep;
+  /**
+   * Writes a dirty folio whose dirty bit has been cleared by `folioClearDirtyForIo`, with the content of frame `data`: the
+   * folio itself, or a copy of it. 0 or -errno. May sleep.
+   */
+  writepage?(mapping: AddressSpace, head: number, index: number, data: number): MaySleep;
   /**
    * A shared mapping is about to write to the folio: blocks and buffers are made ready, and the folio is dirty. 0 or -errno
    * (SIGBUS, or -ENOMEM). A file system without it needs no dirty tracking of mappings. May sleep. `page_mkwrite`.
@@ -57,7 +62,13 @@ export class AddressSpace {
   /** Swap slots of pages that are not in `pages` because they were swapped out, by page index: shared memory only. */
   readonly swapped = new Map<number, number>();
   /** Indices of folios that have to be written (`PAGECACHE_TAG_DIRTY`); only where `canWriteback`. */
-  readonly dirty = new Set<number>();
+  readonly dirty: ReadonlySet<number> = new Set<number>();
+  /** Pages on their way to the store. */
+  writebackPages = 0;
+  /** Errors of writeback that those who have the file open have to be told (`wb_err`). */
+  readonly wbErr = new ErrSeq();
+  /** Who writes its dirty pages in the background; null: nobody does. */
+  flusher: Flusher | null = null;
   /** Woken when a read or write of a folio has ended (`folio_wait_table`). */
   readonly folioWaiters: WaitQueue;
   /** Its pages are kept from reclaim (`AS_UNEVICTABLE`). */
@@ -82,6 +93,21 @@ export class AddressSpace {
   /** Pages of the file, the last perhaps in part. */
   get pageCount(): number {
     return Math.ceil(this.host.size / PAGE_SIZE);
+  }
+
+  /** The folio of page `index` has to be written. Any context. */
+  tagDirty(index: number): void {
+    const dirty = this.dirty as Set<number>;
+    const before = dirty.size;
+    dirty.add(index);
+    if (this.flusher === null || dirty.size === before) return;
+    this.memory.writeback.dirtyPages++;
+    this.flusher.pageDirtied(this);
+  }
+
+  /** It need not be written any more. Any context. */
+  tagClean(index: number): void {
+    if ((this.dirty as Set<number>).delete(index) && this.flusher !== null) this.memory.writeback.dirtyPages--;
   }
 
   /** A folio of the cache has been moved to other frames. */

@@ -14,7 +14,15 @@ import { VM_FAULT_RETRY } from '../faults/fault-flags';
 import { PG_locked, PG_readahead, PG_uptodate } from '../frames/frames';
 import { findFolio, folioWaitBit } from './page-cache';
 import { asyncReadahead, mmapReadAround } from './readahead';
+import type { Mm } from '../process/mm';
 import type { Vma, VmaBacking } from '../process/vma';
+
+/** Modes of fallocate(2). */
+export const FALLOC_FL_KEEP_SIZE = 0x01;
+export const FALLOC_FL_PUNCH_HOLE = 0x02;
+export const FALLOC_FL_COLLAPSE_RANGE = 0x08;
+export const FALLOC_FL_ZERO_RANGE = 0x10;
+export const FALLOC_FL_INSERT_RANGE = 0x20;
 
 /** An open file. Positions, lengths and ends of ranges are bytes; results are 0, a count, or -errno. Task context. */
 export interface MappableFile {
@@ -32,14 +40,28 @@ export interface MappableFile {
   truncate(size: number): MaySleep;
   /** FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE. -EOPNOTSUPP where the kind of file cannot. */
   punchHole(start: number, length: number): MaySleep;
+  /** fallocate(2), `mode`: FALLOC_FL_*. Where it is missing only holes can be punched. */
+  fallocate?(mode: number, start: number, length: number): MaySleep;
+  /** Writes at the end of the file, wherever that is when it is this writer's turn (O_APPEND). Results as `write`. */
+  append?(from: Uint8Array, at: number, n: number): MaySleep;
+  /** fdatasync(2); as `fsync` where it is missing. */
+  fdatasync?(): MaySleep;
   /** Writes what is dirty in [start, end), by default in all of the file, and waits. What a store cannot keep it ignores. */
   fsync(start?: number, end?: number): MaySleep;
   /** sync_file_range(2), writing and waiting. Like `fsync` without the store's own cache. */
   syncFileRange(start?: number, end?: number): MaySleep;
   /** POSIX_FADV_DONTNEED: begins to write what is dirty, and drops what nobody uses. */
   fadviseDontneed(start?: number, end?: number): MaySleep;
+  /** Direct I/O of a process on it (O_DIRECT); null, or absent: the file cannot. `owner`: of what it holds, in the ledger. */
+  direct?(mm: Mm, owner: string): DirectTransfers | null;
   /** The last use of an unlinked file frees its content. Mappings are uses. */
   close(): undefined;
+}
+
+/** Transfers between user memory and a file without the page cache. Bytes, or -errno. Task context, may sleep. */
+export interface DirectTransfers {
+  read(address: number, bytes: number, position: number): MaySleep;
+  write(address: number, bytes: number, position: number): MaySleep;
 }
 
 /** Counts the uses of something that ends with the last: `get` before `put`. */

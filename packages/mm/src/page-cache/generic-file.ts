@@ -3,16 +3,19 @@
  *
  * A write goes into the folio that everybody maps; nothing happens to page-table entries, and nobody asks whether the folio
  * is pinned or being filled by a device.
- * Left out: O_APPEND races (one writer at a time is the caller's business), O_DIRECT, O_SYNC, throttling of dirtiers.
+ * A writer that makes too many pages dirty is made to wait (dirty-throttling.ts).
+ * Left out: O_APPEND races (one writer at a time is the caller's business), O_DIRECT, O_SYNC.
  * Source followed: mm/filemap.c `filemap_read`, `generic_perform_write` (6.18).
  */
-import { EIO } from '@pincushion/sim';
+import { EIO, ENOMEM } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
 import type { AddressSpace } from './address-space';
+import { balanceDirtyPages } from './dirty-throttling';
 import { eagerly, settled } from '../eager-task';
 import { PG_locked, PG_readahead, PG_referenced, PG_uptodate } from '../frames/frames';
 import { findFolio, folioMarkDirty, folioWaitBit } from './page-cache';
 import { PAGE_SIZE } from '../frames/page-size';
+import { Shortage } from '../reclaim/pressure';
 import { asyncReadahead, readFolio, syncReadahead } from './readahead';
 
 /** Reads as `MappableFile.read`. `filemap_read`. */
@@ -42,6 +45,7 @@ export function genericFileWrite(
 function* readPages(mapping: AddressSpace, position: number, into: Uint8Array, at: number, n: number) {
   const { frames, bytes } = mapping.memory;
   let done = 0;
+  let shortage: Shortage | null = null;
   while (done < n && position + done < mapping.host.size) {
     const from = position + done;
     const index = Math.floor(from / PAGE_SIZE);
@@ -50,6 +54,10 @@ function* readPages(mapping: AddressSpace, position: number, into: Uint8Array, a
     if ((flags & (PG_uptodate | PG_readahead | PG_locked)) !== PG_uptodate) {
       const last = Math.ceil((position + n) / PAGE_SIZE);
       const error = yield* settled(bringIn(mapping, head, index, last - index));
+      if (error === -ENOMEM && mapping.memory.pressure.starving) {
+        shortage ??= new Shortage(mapping.memory, `a page of ${mapping.name}`);
+        if ((yield* settled(shortage.relieve())) > 0) continue;
+      }
       if (error < 0) return done > 0 ? done : error;
       continue;
     }
@@ -74,12 +82,17 @@ function bringIn(mapping: AddressSpace, head: number, index: number, count: numb
 function* writePages(mapping: AddressSpace, position: number, from: Uint8Array, at: number, n: number) {
   const { frames, bytes } = mapping.memory;
   let done = 0;
+  let shortage: Shortage | null = null;
   while (done < n) {
     const to = position + done;
     const offset = to % PAGE_SIZE;
     const length = Math.min(PAGE_SIZE - offset, n - done);
     const begin = mapping.ops.writeBegin?.(mapping, Math.floor(to / PAGE_SIZE), offset, offset + length) ?? -EIO;
     const head = yield* settled(begin);
+    if (head === -ENOMEM && mapping.memory.pressure.starving) {
+      shortage ??= new Shortage(mapping.memory, `a page of ${mapping.name}`);
+      if ((yield* settled(shortage.relieve())) > 0) continue;
+    }
     if (head < 0) return done > 0 ? done : head;
     if (frames.mapping[head] !== mapping.id) continue; // truncated while its file system slept
     bytes.write(head, offset, from, at + done, length);
@@ -87,6 +100,7 @@ function* writePages(mapping: AddressSpace, position: number, from: Uint8Array, 
     done += length;
     writeEnd(mapping, head, offset, offset + length);
     mapping.host.size = Math.max(mapping.host.size, position + done);
+    yield* settled(balanceDirtyPages(mapping));
   }
   return done;
 }

@@ -64,6 +64,7 @@ export function addFolio(mapping: AddressSpace, head: number, index: number): vo
   frames.mapping[head] = mapping.id;
   frames.index[head] = index | 0;
   mapping.pages.set(index, head);
+  if (mapping.canWriteback) mapping.memory.writeback.cachedPages++;
   folioAddLru(mapping.memory, head);
 }
 
@@ -72,10 +73,12 @@ export function addFolio(mapping: AddressSpace, head: number, index: number): vo
  * it dirty later has no effect on the file (W-10). `filemap_remove_folio`.
  */
 export function removeFolio(mapping: AddressSpace, head: number): void {
-  const { frames } = mapping.memory;
+  const { frames, writeback } = mapping.memory;
   const index = frames.index[head] >>> 0;
   mapping.pages.delete(index);
-  mapping.dirty.delete(index);
+  mapping.tagClean(index);
+  if (mapping.canWriteback) writeback.cachedPages--;
+  if (writeback.waiting) writeback.released();
   frames.mapping[head] = 0;
   frames.put(head, 1);
 }
@@ -98,6 +101,7 @@ function* waitForBit(mapping: AddressSpace, head: number, bit: number) {
   frames.get(head, 1);
   yield* mapping.folioWaiters.waitUntil(() => (frames.flags[head] & bit) === 0);
   frames.put(head, 1);
+  if (mapping.memory.writeback.waiting) mapping.memory.writeback.released();
   return 0;
 }
 
@@ -125,14 +129,14 @@ function noopDirtyFolio(memory: Memory, head: number): boolean {
 
 /** The bit, and that the file's next writeback has to write it. For `dirtyFolio` of file systems. `filemap_dirty_folio`. */
 export function filemapDirtyFolio(mapping: AddressSpace, head: number): boolean {
-  mapping.dirty.add(mapping.memory.frames.index[head] >>> 0);
+  mapping.tagDirty(mapping.memory.frames.index[head] >>> 0);
   return noopDirtyFolio(mapping.memory, head);
 }
 
 /** The content need not be written any more: it is truncated. `folio_cancel_dirty`. */
 export function folioCancelDirty(memory: Memory, head: number): void {
   const mapping = folioMapping(memory, head);
-  mapping?.dirty.delete(memory.frames.index[head] >>> 0);
+  mapping?.tagClean(memory.frames.index[head] >>> 0);
   memory.frames.flags[head] &= ~PG_dirty;
 }
 

@@ -8,7 +8,7 @@
 import { EINTR, EINVAL } from '@pincushion/sim';
 import { anonVmaPrepare } from '../frames/anon-vma';
 import type { Mm } from './mm';
-import { PMD_HUGE, PTE_GUARD, REGION_BYTES, indexOf, regionOf } from './page-table';
+import { PMD_HUGE, PTE_GUARD, PTE_PRESENT, REGION_BYTES, indexOf, regionOf } from './page-table';
 import { VM_HUGETLB, VM_LOCKED, VM_MAYBE_GUARD, VM_SPECIAL } from './vma-flags';
 import type { Vma } from './vma';
 import { zapVmaRange } from './zap';
@@ -42,7 +42,7 @@ export function madviseGuardRemove(mm: Mm, vma: Vma, start: number, end: number)
     const table = pageTable.tableOf(region);
     const to = lastIndex(region, end);
     for (let i = firstIndex(region, start); table > 0 && i <= to; i++) {
-      if ((pageTable.flagsAt(region, i) & PTE_GUARD) !== 0) pageTable.clear(table, i);
+      if (isGuard(pageTable.flagsAt(region, i))) pageTable.clear(table, i);
     }
     region = pageTable.nextRegion(region + 1, lastRegion);
   }
@@ -59,11 +59,15 @@ function hasOtherEntries(mm: Mm, start: number, end: number): boolean {
     const to = lastIndex(region, end);
     for (let i = firstIndex(region, start); i <= to; i++) {
       const pte = pageTable.flagsAt(region, i);
-      if (pte !== 0 && (pte & PTE_GUARD) === 0) return true;
+      if (pte !== 0 && !isGuard(pte)) return true;
     }
     region = pageTable.nextRegion(region + 1, lastRegion);
   }
   return false;
+}
+
+function isGuard(pte: number): boolean {
+  return (pte & (PTE_PRESENT | PTE_GUARD)) === PTE_GUARD;
 }
 
 function firstIndex(region: number, start: number): number {

@@ -43,6 +43,7 @@ export function munlockFolio(memory: Memory, head: number): void {
   if (!isOnList || isInUnevictableMapping(memory, head)) return;
   flags[head] &= ~PG_unevictable;
   memory.mlockCounts.delete(head);
+  if (memory.lru.on) memory.lru.add(head);
 }
 
 /** A locked area maps the folio, with `wholeMapping` all of it: a part of a large folio is not locked. `mlock_vma_folio`. */

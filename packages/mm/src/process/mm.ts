@@ -23,11 +23,15 @@ import { MS_SYNC, msyncRange } from './msync';
 import { remapMove } from './mremap';
 import { PAGE_SIZE } from '../frames/page-size';
 import { PageTable, TASK_SIZE } from './page-table';
+import { ProtectionKeys } from './protection-keys';
 import { Tlb } from './tlb';
 import { copyFromUser, copyToUser } from './user-access';
 import { VmaList } from './vma';
-import { VM_EXEC, VM_READ, VM_WRITE } from './vma-flags';
+import { VM_EXEC, VM_READ, VM_WRITE, vmaPkey } from './vma-flags';
 import type { Vma, VmaBacking } from './vma';
+
+/** Pages that a fork which finds none reclaims before it begins anew; twice as many each time. */
+const FORK_RECLAIMS = 64;
 
 export class Mm {
   readonly vmas = new VmaList(this);
@@ -40,6 +44,8 @@ export class Mm {
   lockedVmStray = 0;
   /** What the process may lock, and who is charged for it. */
   user: UserAccount;
+  /** Its protection keys, and PKRU. */
+  pkeys = new ProtectionKeys();
   /** MMF_HAS_PINNED: set at the first attempt to pin, never cleared (E-05, P-05). */
   hasPinned = false;
   /** A fatal signal is pending: GUP ends with -EINTR before its next page (E-03). */
@@ -100,7 +106,19 @@ export class Mm {
     this.memory.world.contexts.mightSleep('mprotect');
     const range = rangeOf(address, length);
     if (range <= 0) return range;
-    return mprotectRange(this, address, address + range, prot & PROT_MASK);
+    return mprotectRange(this, address, address + range, prot & PROT_MASK, -1);
+  }
+
+  /**
+   * pkey_mprotect(2): as `mprotect`, and the areas get the protection key, one of `pkeys.alloc` or 0; with -1 it is
+   * `mprotect`. Also -EINVAL: no key of the process.
+   */
+  pkeyMprotect(address: number, length: number, prot: number, key: number): MaySleep {
+    this.memory.world.contexts.mightSleep('pkey_mprotect');
+    const range = rangeOf(address, length);
+    if (range <= 0) return range;
+    if (key !== -1 && !this.pkeys.has(key)) return -EINVAL;
+    return mprotectRange(this, address, address + range, prot & PROT_MASK, key);
   }
 
   /** msync(2) with `MS_*`: 0, -EINVAL, -EBUSY, -ENOMEM (a hole; both sides are synced), or what a file says. */
@@ -153,8 +171,7 @@ export class Mm {
   fault(address: number, write: boolean): MaySleep {
     this.memory.world.contexts.mightSleep('a page fault');
     const vma = this.vmas.lookup(address);
-    const need = write ? VM_WRITE : VM_READ | VM_WRITE | VM_EXEC;
-    if (vma === null || (vma.flags & need) === 0) return this.faulted(-EFAULT);
+    if (vma === null || !this.allows(vma, write)) return this.faulted(-EFAULT);
     const result = handleMmFault(this, vma, address, write ? FAULT_WRITE : 0);
     return typeof result === 'number'
       ? this.faulted(result)
@@ -180,12 +197,16 @@ export class Mm {
    */
   fork(name: string): Mm | number {
     this.memory.world.contexts.mightSleep('fork');
-    const child = this.memory.createMm(name);
-    child.user = this.user.inherit();
-    const error = dupMmap(child, this);
-    if (error === 0) return child;
-    child.tearDown();
-    return error;
+    const { memory } = this;
+    for (let wanted = FORK_RECLAIMS; ; wanted *= 2) {
+      const child = memory.createMm(name);
+      child.user = this.user.inherit();
+      child.pkeys = this.pkeys.inherit();
+      const error = dupMmap(child, this);
+      if (error === 0) return child;
+      child.tearDown();
+      if (!memory.pressure.starving || memory.pressure.reclaimNow(wanted) === 0) return error;
+    }
   }
 
   /** The process ends: everything is unmapped. Pages that are pinned live on until they are unpinned. */
@@ -194,6 +215,12 @@ export class Mm {
     this.memory.ledger.coherence?.begin('exit');
     this.tearDown();
     return 0;
+  }
+
+  /** Whether the process may load, or store, in the area; not whether the page is there. `access_error`. */
+  allows(vma: Vma, write: boolean): boolean {
+    const need = write ? VM_WRITE : VM_READ | VM_WRITE | VM_EXEC;
+    return (vma.flags & need) !== 0 && this.pkeys.allow(vmaPkey(vma.flags), write);
   }
 
   /** An area is about to be cut at `address`: a huge mapping across it is split. `vma_adjust_trans_huge`. */

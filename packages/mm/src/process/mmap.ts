@@ -26,6 +26,7 @@ import {
   VM_NORESERVE,
   VM_SHARED,
   VM_SPECIAL,
+  pkeyVmFlags,
 } from './vma-flags';
 import type { VmaBacking } from './vma';
 import { zapRange } from './zap';
@@ -83,6 +84,7 @@ export function doMmap(
   const start = getUnmappedArea(mm, address, bytes, flags, pageBytes);
   if (start < 0) return start;
   let vmFlags = (prot & PROT_MASK) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
+  vmFlags |= pkeyVmFlags(mm.pkeys.keyForNew(prot & PROT_MASK));
   if (type === MAP_SHARED) vmFlags |= VM_SHARED | VM_MAYSHARE;
   if ((flags & MAP_NORESERVE) !== 0) vmFlags |= VM_NORESERVE;
   if ((flags & MAP_LOCKED) !== 0) {

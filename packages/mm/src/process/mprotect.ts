@@ -3,7 +3,7 @@
  *
  * The frames stay where they are, pinned or not, and an exclusive page becomes writable again at once, so a write after
  * mprotect to read-only and back meets the same page (X-07).
- * Left out: protection keys, NUMA hints, security hooks, commit accounting, migration entries (none exists when
+ * Left out: NUMA hints, security hooks, commit accounting, migration entries (none exists when
  * other code runs).
  * Source followed: mm/mprotect.c `do_mprotect_pkey`, `mprotect_fixup`, `change_pte_range` (6.18).
  */
@@ -39,7 +39,7 @@ import {
 } from './page-table';
 import type { PageTable } from './page-table';
 import { populateVmaPageRange } from './populate';
-import { VM_EXEC, VM_HUGETLB, VM_LOCKED, VM_READ, VM_SHARED, VM_WRITE } from './vma-flags';
+import { VM_EXEC, VM_HUGETLB, VM_LOCKED, VM_PKEY, VM_READ, VM_SHARED, VM_WRITE, pkeyVmFlags } from './vma-flags';
 import type { Vma } from './vma';
 
 const ACCESS = VM_READ | VM_WRITE | VM_EXEC;
@@ -48,18 +48,20 @@ const MAY_SHIFT = 4;
 
 /**
  * `do_mprotect_pkey` for [start, end), page aligned: area by area, up to the first hole (-ENOMEM) or the first area that
- * may not be opened so far (-EACCES); what lies before has been changed. Task context.
+ * may not be opened so far (-EACCES); what lies before has been changed. `key`: a protection key of the process, or -1:
+ * areas keep theirs. Task context.
  */
-export function mprotectRange(mm: Mm, start: number, end: number, prot: number): MaySleep {
-  return eagerly(mm.memory.world, 'mprotect', mprotectAreas(mm, start, end, prot));
+export function mprotectRange(mm: Mm, start: number, end: number, prot: number, key: number): MaySleep {
+  return eagerly(mm.memory.world, 'mprotect', mprotectAreas(mm, start, end, prot, key));
 }
 
-function* mprotectAreas(mm: Mm, start: number, end: number, prot: number) {
+function* mprotectAreas(mm: Mm, start: number, end: number, prot: number, key: number) {
   for (let at = start; at < end;) {
     const vma = mm.vmas.lookup(at);
     if (vma === null) return -ENOMEM;
     const stop = Math.min(end, vma.end);
-    const flags = (vma.flags & ~ACCESS) | (prot & ACCESS);
+    const colour = pkeyVmFlags(mm.pkeys.keyFor(vma.flags, prot, key));
+    const flags = (vma.flags & ~(ACCESS | VM_PKEY)) | (prot & ACCESS) | colour;
     if ((flags & ~(flags >> MAY_SHIFT) & ACCESS) !== 0) return -EACCES;
     const error = yield* settled(mprotectFixup(mm, vma, at, stop, flags));
     if (error === -EINVAL) return error;

@@ -58,7 +58,8 @@ function* moveAreas(mm: Mm, start: number, end: number, target: number, dontUnma
       if (error < 0) return error;
     }
     unmapRange(mm, place, place + length);
-    moveVma(mm, vma, from, from + length, place, dontUnmap);
+    // The target may have been a part of the same area, which was cut then (`mremap_to` looks it up again, too).
+    moveVma(mm, vmas.lookup(from) as Vma, from, from + length, place, dontUnmap);
     const next = vmas.all[vmas.indexAfter(areaEnd)] as Vma | undefined;
     place += length + (next === undefined ? 0 : next.start - areaEnd);
     vma = next ?? null;

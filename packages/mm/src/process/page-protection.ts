@@ -8,6 +8,8 @@
 import {
   PTE_ACCESSED,
   PTE_DIRTY,
+  PTE_PKEY,
+  PTE_PKEY_SHIFT,
   PTE_PRESENT,
   PTE_PROTNONE,
   PTE_SOFT_DIRTY,
@@ -15,7 +17,7 @@ import {
   PTE_USER,
   PTE_WRITE,
 } from './page-table';
-import { VM_EXEC, VM_READ, VM_SHARED, VM_SOFTDIRTY_TRACKED, VM_UFFD_WP, VM_WRITE } from './vma-flags';
+import { VM_EXEC, VM_READ, VM_SHARED, VM_SOFTDIRTY_TRACKED, VM_UFFD_WP, VM_WRITE, vmaPkey } from './vma-flags';
 import type { Vma } from './vma';
 
 /** Map what can be mapped writable without a fault, at once (`MM_CP_TRY_CHANGE_WRITABLE`). */
@@ -27,7 +29,7 @@ export const CP_UFFD_WP_RESOLVE = 1 << 2;
 
 /** `mk_pte(page, vma->vm_page_prot)`: a new entry, accessed and clean. */
 export function vmPageProt(vma: Vma): number {
-  let bits = PTE_PRESENT | PTE_USER | PTE_ACCESSED;
+  let bits = PTE_PRESENT | PTE_USER | PTE_ACCESSED | (vmaPkey(vma.flags) << PTE_PKEY_SHIFT);
   if ((vma.flags & (VM_READ | VM_WRITE | VM_EXEC)) === 0) bits |= PTE_PROTNONE;
   if ((vma.flags & (VM_SHARED | VM_WRITE)) === (VM_SHARED | VM_WRITE) && !wantsWritenotify(vma)) bits |= PTE_WRITE;
   return bits;
@@ -55,7 +57,8 @@ export function wantsManualWriteUpgrade(vma: Vma): boolean {
 
 /** `pte_modify` and the userfaultfd part of `change_pte_range`: a present entry after its area's permissions changed. */
 export function pteModify(vma: Vma, pte: number, cpFlags: number): number {
-  let changed = (pte & ~(PTE_WRITE | PTE_PROTNONE)) | (vmPageProt(vma) & (PTE_WRITE | PTE_PROTNONE));
+  const given = PTE_WRITE | PTE_PROTNONE | PTE_PKEY;
+  let changed = (pte & ~given) | (vmPageProt(vma) & given);
   if ((cpFlags & CP_UFFD_WP) !== 0) changed |= PTE_UFFD_WP;
   else if ((cpFlags & CP_UFFD_WP_RESOLVE) !== 0) changed &= ~PTE_UFFD_WP;
   if ((changed & PTE_UFFD_WP) !== 0) changed &= ~PTE_WRITE;

@@ -30,8 +30,11 @@ export const PTE_SWAP = 1 << 9;
 export const PTE_SWP_EXCLUSIVE = 1 << 10;
 /** Not present: the page is being moved; the frame field is the old frame. `PTE_WRITE` remembers that it was writable. */
 export const PTE_MIGRATION = 1 << 11;
-/** Not present: a guard page (MADV_GUARD_INSTALL). */
+/** Not present: a guard page (MADV_GUARD_INSTALL). In a present entry the bit belongs to the protection key. */
 export const PTE_GUARD = 1 << 12;
+/** Present: the protection key, 0 to 15 (protection-keys.ts). The other entries have none. */
+export const PTE_PKEY_SHIFT = 12;
+export const PTE_PKEY = 0xf << PTE_PKEY_SHIFT;
 
 export const PTRS_PER_TABLE = 512;
 export const REGION_BYTES = 0x200000;

@@ -87,7 +87,7 @@ function* populateRange(mm: Mm, start: number, end: number, write: boolean) {
 export function fixupUserFault(mm: Mm, address: number, write: boolean): MaySleep {
   mm.memory.world.contexts.mightSleep('fixup_user_fault');
   const vma = mm.vmas.lookup(address);
-  if (vma === null || (vma.flags & (write ? VM_WRITE : VM_READ | VM_WRITE | VM_EXEC)) === 0) return -EFAULT;
+  if (vma === null || !mm.allows(vma, write)) return -EFAULT;
   if (mm.fatalSignal) return -EINTR;
   const fault = handleMmFault(mm, vma, address, write ? FAULT_WRITE : 0);
   return eagerly(mm.memory.world, 'fixup_user_fault', faultErrno(fault));

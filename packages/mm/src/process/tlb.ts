@@ -15,6 +15,7 @@ import type { Mm } from './mm';
 import { PAGE_SIZE } from '../frames/page-size';
 import {
   PMD_NONE,
+  PTE_PKEY_SHIFT,
   PTE_PRESENT,
   PTE_PROTNONE,
   PTE_SPECIAL,
@@ -30,6 +31,8 @@ const P = point;
 interface Translation {
   readonly pfn: number;
   readonly writable: boolean;
+  /** The protection key is part of a translation; PKRU is not, and counts at once. */
+  readonly pkey: number;
 }
 
 /** What the TLBs of other CPUs may hold of one address space while an operation on it is under way. */
@@ -58,7 +61,7 @@ export class Tlb {
     const pte = pageTable.flagsAt(regionOf(address), indexOf(address));
     if ((pte & (PTE_PRESENT | PTE_PROTNONE | PTE_SPECIAL)) !== PTE_PRESENT) return;
     const pfn = pageTable.frameAt(regionOf(address), indexOf(address));
-    this.stale.set(address / PAGE_SIZE, { pfn, writable: (pte & PTE_WRITE) !== 0 });
+    this.stale.set(address / PAGE_SIZE, { pfn, writable: (pte & PTE_WRITE) !== 0, pkey: pte >>> PTE_PKEY_SHIFT });
     if (!hold) return;
     memory.getFolio(pfn);
     this.held.push(pfn);
@@ -67,7 +70,8 @@ export class Tlb {
   /** The frame that a CPU with the old translation reaches at `address`, or -1. */
   lookup(address: number, write: boolean): number {
     const known = this.stale.get(Math.floor(address / PAGE_SIZE));
-    return known !== undefined && (!write || known.writable) ? known.pfn : -1;
+    if (known === undefined || (write && !known.writable)) return -1;
+    return this.mm.pkeys.allow(known.pkey, write) ? known.pfn : -1;
   }
 
   /** The other CPUs have been interrupted and forget what they knew. Pages that waited for it go. */

@@ -12,6 +12,7 @@ import {
   PMD_NONE,
   PTE_ACCESSED,
   PTE_DIRTY,
+  PTE_PKEY_SHIFT,
   PTE_PRESENT,
   PTE_PROTNONE,
   PTE_WRITE,
@@ -90,9 +91,12 @@ function* copySleeping(work: UserCopy, pending: Task<number>) {
   }
 }
 
-/** The frame behind `address` if the CPU may access it right now, marking the entry as the CPU does; else -1. */
+/**
+ * The frame behind `address` if the CPU may access it right now, marking the entry as the CPU does; else -1. What the
+ * entry allows and PKRU does not is refused like the rest.
+ */
 function access(mm: Mm, address: number, write: boolean): number {
-  const { pageTable, tlb } = mm;
+  const { pageTable, tlb, pkeys } = mm;
   const cached = tlb === null ? -1 : tlb.lookup(address, write);
   if (cached >= 0) return cached;
   const region = regionOf(address);
@@ -103,13 +107,13 @@ function access(mm: Mm, address: number, write: boolean): number {
   const mark = write ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED;
   if (table === PMD_HUGE) {
     const pte = pageTable.hugeFlags(region);
-    if ((pte & (need | PTE_PROTNONE)) !== need) return -1;
+    if ((pte & (need | PTE_PROTNONE)) !== need || !pkeys.allow(pte >>> PTE_PKEY_SHIFT, write)) return -1;
     if ((pte & mark) !== mark) pageTable.setHugeFlags(region, pte | mark);
     return pageTable.hugeHead(region) + index;
   }
   const ptes = pageTable.flagsOf(table);
   const at = pageTable.baseOf(table) + index;
-  if ((ptes[at] & (need | PTE_PROTNONE)) !== need) return -1;
+  if ((ptes[at] & (need | PTE_PROTNONE)) !== need || !pkeys.allow(ptes[at] >>> PTE_PKEY_SHIFT, write)) return -1;
   ptes[at] |= mark;
   return pageTable.framesOf(table)[at];
 }

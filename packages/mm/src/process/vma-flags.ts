@@ -30,6 +30,11 @@ export const VM_LOCKONFAULT = 0x80000;
 /** Of huge pages: nothing is reserved when the area is made. */
 export const VM_NORESERVE = 0x200000;
 export const VM_HUGETLB = 0x400000;
+/**
+ * The protection key of the area, in four bits whose own meanings are not modelled: the lower two, then the upper two. The
+ * kernel's are bits 32 to 35, more than an int32 has. See `vmaPkey`.
+ */
+export const VM_PKEY = 0x1800300;
 /** A child finds zeros instead of a copy. */
 export const VM_WIPEONFORK = 0x2000000;
 /** Not part of a core dump. */
@@ -43,3 +48,13 @@ export const VM_NOHUGEPAGE = 0x40000000;
 export const VM_MERGEABLE = 1 << 31;
 /** Areas with pages that are not the memory manager's own: never merged, locked, or given to KSM. */
 export const VM_SPECIAL = VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP;
+
+/** The protection key in the flags of an area. `vma_pkey`. */
+export function vmaPkey(vmFlags: number): number {
+  return ((vmFlags >>> 8) & 0x3) | ((vmFlags >>> 21) & 0xc);
+}
+
+/** A protection key as `VM_PKEY` bits. */
+export function pkeyVmFlags(key: number): number {
+  return ((key & 0x3) << 8) | ((key & 0xc) << 21);
+}

@@ -17,6 +17,7 @@ import type { MaySleep } from '@pincushion/sim';
 import { AddressSpace } from '../page-cache/address-space';
 import { eagerly, settled } from '../eager-task';
 import {
+  PG_active,
   PG_anon,
   PG_anonExclusive,
   PG_buddy,
@@ -68,6 +69,7 @@ import type { GfpFlags } from '../frames/zone';
 const TRIES = 10;
 /** What a folio takes with it. `folio_migrate_flags`. */
 const MOVED_FLAGS =
+  PG_active |
   PG_anon |
   PG_dirty |
   PG_ksm |
@@ -222,6 +224,7 @@ function moveMapping(memory: Memory, head: number, target: number): void {
   const pages = 1 << frames.order[head];
   const flags = frames.flags[head];
   frames.flags[target] |= flags & MOVED_FLAGS;
+  if (memory.lru.on && (flags & PG_lru) !== 0) memory.lru.add(target);
   frames.mapping[target] = frames.mapping[head];
   frames.index[target] = frames.index[head];
   for (let i = 0; i < pages; i++) bytes.copy(target + i, 0, head + i, 0, PAGE_SIZE);

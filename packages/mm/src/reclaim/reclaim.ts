@@ -14,7 +14,7 @@
  *   buffers                                    are released
  *   any other reference?                       stays, unmapped
  *
- * Callers today: MADV_PAGEOUT. Left out: choosing folios by age, demotion, shadow entries, memory pressure, congestion.
+ * Callers: MADV_PAGEOUT, and under pressure shrink-lists.ts, which chooses by age. Left out: demotion, shadow entries.
  * Source followed: mm/vmscan.c `reclaim_pages`, `shrink_folio_list`, `pageout`, `__remove_mapping` (6.18).
  */
 import { EIO } from '@pincushion/sim';
@@ -126,7 +126,9 @@ function* writeToSwap(memory: Memory, head: number, pages: number) {
   const slot = swap.slotOf(head);
   frames.flags[head] = (frames.flags[head] & ~PG_dirty) | PG_writeback;
   let error = 0;
+  swap.writesOnTheirWay++;
   for (let i = 0; i < pages && error >= 0; i++) error = yield* settled(swap.store?.write(slot + i, head + i) ?? -EIO);
+  swap.writesOnTheirWay--;
   frames.flags[head] &= ~PG_writeback;
   if (error < 0) {
     frames.flags[head] |= PG_dirty;

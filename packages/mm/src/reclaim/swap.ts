@@ -40,6 +40,8 @@ export class SwapArea {
   /** Slots of the area. 0: the memory has no swap. */
   slots = 0;
   slotsFree = 0;
+  /** Folios that are being written to the store. */
+  writesOnTheirWay = 0;
   private slotByHead = new Map<number, number>();
   /** Users and `HAS_CACHE`, by slot. Slot 0 is the header of an area and never used. */
   private map = new Int32Array(1);

@@ -3,8 +3,10 @@
  * is a plain call with a callback.
  *
  * Depth 32, as in Linux (NVME_AQ_DEPTH). A command that takes longer than the timeout is given up with -ETIMEDOUT; a
- * request for asynchronous events may take for ever.
- * Source followed: `nvme_submit_sync_cmd` (drivers/nvme/host/core.c), `nvme_alloc_admin_tag_set` (pci.c).
+ * request for asynchronous events may take for ever. A command identifier says how often its place was used, so that a
+ * completion that comes twice does not end the next command.
+ * Source followed: `nvme_submit_sync_cmd` (drivers/nvme/host/core.c), `nvme_alloc_admin_tag_set` (pci.c), `nvme_find_rq`
+ * with its `genctr` (nvme.h).
  */
 import type { DeviceClock, DeviceTimer, Registers, Task, World } from '@pincushion/driver';
 import { ECANCELED, ETIMEDOUT, WaitQueue } from '@pincushion/driver';
@@ -41,9 +43,13 @@ interface Pending {
 }
 
 const HIGH_WORD = 0x1_0000_0000;
+/** A command identifier: the place of the command, above it four bits that count how often the place was used. */
+const PLACE_BITS = 12;
+const GENERATION_MASK = 0xf;
 
 export class AdminQueue {
   private readonly pending: (Pending | null)[] = new Array<Pending | null>(ADMIN_DEPTH - 1).fill(null);
+  private readonly generation = new Uint8Array(ADMIN_DEPTH - 1);
   private readonly changed: WaitQueue;
   private tail = 0;
   private head = 0;
@@ -115,10 +121,12 @@ export class AdminQueue {
     const cid = this.pending.indexOf(null);
     if (cid < 0) return false;
     this.pending[cid] = { done, deadlineNs: this.clock.now + timeoutNs };
+    const { generation } = this;
+    generation[cid] = (generation[cid] + 1) & GENERATION_MASK;
     const { words } = this.submissions;
     const at = this.tail << 4;
     words.fill(0, at, at + 16);
-    words[at] = command.opcode | (cid << 16);
+    words[at] = command.opcode | (cid << 16) | (generation[cid] << (16 + PLACE_BITS));
     words[at + 1] = (command.nsid ?? 0) | 0;
     putAddress(words, at + 6, command.prp1 ?? 0);
     putAddress(words, at + 8, command.prp2 ?? 0);
@@ -146,7 +154,7 @@ export class AdminQueue {
         this.phase ^= 1;
       }
       moved = true;
-      this.finish(last & 0xffff, last >>> 17, result);
+      this.complete(last & 0xffff, last >>> 17, result);
     }
     if (!moved) return;
     this.registers.write32(REG_DOORBELLS + 4, this.head);
@@ -174,8 +182,14 @@ export class AdminQueue {
     pending?.done({ status: -ETIMEDOUT, result: 0 });
   }
 
+  /** One that is not for the command in its place now is a stray. */
+  private complete(id: number, status: number, result: number): void {
+    const cid = id & ((1 << PLACE_BITS) - 1);
+    if (cid < this.pending.length && this.generation[cid] === id >>> PLACE_BITS) this.finish(cid, status, result);
+  }
+
   private finish(cid: number, status: number, result: number): void {
-    const pending = cid < this.pending.length ? this.pending[cid] : null;
+    const pending = this.pending[cid];
     if (pending === null) return;
     this.pending[cid] = null;
     pending.done({ status, result });

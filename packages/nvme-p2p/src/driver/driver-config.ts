@@ -12,6 +12,8 @@ const duration = z.union([z.number(), z.string()]).transform((value, context) =>
 export const NvmeDriverConfig = z.strictObject({
   /** I/O queue pairs at most; one per CPU is made, as far as the controller and this allow. */
   queuePairs: z.number().int().min(1).max(128).default(128),
+  /** Queue pairs without interrupts beside those, for polled I/O (nvme module parameter poll_queues). */
+  pollQueues: z.number().int().min(0).max(16).default(0),
   /** Entries of each I/O queue (nvme module parameter io_queue_depth); one less is in flight at most. */
   queueDepth: z.number().int().min(2).max(4096).default(1024),
   /** After so long an I/O is aborted, after as long again the controller is reset (parameter io_timeout). */

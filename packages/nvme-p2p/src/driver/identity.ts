@@ -23,6 +23,8 @@ export interface NamespaceIdentity {
   readonly blockShift: number;
 }
 
+export const ONCS_DSM = 1 << 2;
+export const ONCS_WRITE_ZEROES = 1 << 3;
 export const ONCS_TIMESTAMP = 1 << 6;
 
 export function readControllerIdentity(page: Uint8Array): ControllerIdentity {

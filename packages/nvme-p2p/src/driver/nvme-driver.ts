@@ -8,19 +8,11 @@
  *   timeout -> Abort -> (as long again) -> reset: disable, take commands back, bring up, issue them again
  *   reset fails, or the device is pulled out -> every bio ends, the disks are gone
  *
- * Left out: polled and write queues, shadow doorbells, host memory buffer, APST, namespaces that come and go.
+ * Left out: write queues, shadow doorbells, host memory buffer, APST, namespaces that come and go.
  * Source followed: `nvme_probe`, `nvme_reset_work`, `nvme_setup_io_queues`, `nvme_dev_disable`, `nvme_remove` (Linux 6.18,
  * drivers/nvme/host/pci.c), `nvme_init_ctrl_finish`, `nvme_scan_work` (core.c).
  */
-import type {
-  CharFile,
-  CoherentBuffer,
-  DeviceTimer,
-  DeviceWorkItem,
-  ManagedCoherent,
-  RemoveReason,
-  Task,
-} from '@pincushion/driver';
+import type { CharFile, CoherentBuffer, DeviceWorkItem, ManagedCoherent, RemoveReason, Task } from '@pincushion/driver';
 import {
   BlkStatus,
   BlockDisks,
@@ -55,7 +47,14 @@ import { ADMIN_DEPTH, AdminQueue } from './admin-queue';
 import type { AdminCommand, AdminReply } from './admin-queue';
 import { ControllerControl } from './controller-control';
 import { NvmeDriverConfig } from './driver-config';
-import { ONCS_TIMESTAMP, readControllerIdentity, readNamespaceIdentity, readNamespaceList } from './identity';
+import {
+  ONCS_DSM,
+  ONCS_TIMESTAMP,
+  ONCS_WRITE_ZEROES,
+  readControllerIdentity,
+  readNamespaceIdentity,
+  readNamespaceList,
+} from './identity';
 import type { ControllerIdentity } from './identity';
 import { NamespaceDisk } from './namespace-disk';
 import { adminPassthrough } from './passthrough';
@@ -68,6 +67,9 @@ const MDTS_MAX = 9;
 /** Blocks of one Write Zeroes (NLB has 16 bits) and of one range of a discard (32 bits). */
 const ZEROES_BLOCKS_MAX = 0x10000;
 const RANGE_BLOCKS_MAX = 0xffffffff;
+/** log2 of the bytes of a logical block that a disk can have, up to a page (nvme_update_disk_info). */
+const LBA_SHIFT_MIN = 9;
+const LBA_SHIFT_MAX = 12;
 /** Asynchronous Event Configuration, as Linux sets it: namespace attribute notices. */
 const ASYNC_EVENTS = 0x100;
 
@@ -147,7 +149,8 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
     this.require(yield* this.enable(), 'could not be enabled');
     yield* this.setUp();
     const count = yield* this.negotiateQueues();
-    for (let id = 1; id <= count; id++) this.queues.push(this.makeQueue(id));
+    const polled = Math.min(config.pollQueues, count - 1);
+    for (let id = 1; id <= count; id++) this.queues.push(this.makeQueue(id, id > count - polled));
     for (const queue of this.queues) yield* this.createQueue(queue);
     yield* this.requestEvents();
     for (const queue of this.queues) queue.goLive();
@@ -279,9 +282,13 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
     return yield* this.control.enable(ADMIN_DEPTH, this.admin.submissionsIova, this.admin.completionsIova);
   }
 
-  /** How many I/O queue pairs there will be: as many as CPUs, vectors, the controller and the configuration allow. */
+  /**
+   * How many I/O queue pairs there will be: as many as CPUs, vectors, the controller and the configuration allow, and those
+   * to poll.
+   */
   private *negotiateQueues(): Task<number> {
-    const wanted = Math.min(this.cpus.count, this.config.queuePairs, this.interrupts.vectors - 1);
+    const { config } = this;
+    const wanted = Math.min(this.cpus.count, config.queuePairs, this.interrupts.vectors - 1) + config.pollQueues;
     const reply = yield* this.command({
       opcode: AdminOpcode.setFeatures,
       cdw10: Feature.numberOfQueues,
@@ -290,20 +297,18 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
     return Math.min(wanted, (reply.result & 0xffff) + 1, (reply.result >>> 16) + 1);
   }
 
-  private makeQueue(id: number): QueuePair {
+  private makeQueue(id: number, isPolled: boolean): QueuePair {
     const { device, config, control } = this;
     const depth = Math.min(config.queueDepth, control.queueEntriesMax);
     const stride = control.doorbellStride;
     // One qword for each page after the first, and at least room for the range of a discard.
     const listBytes = Math.max(8 * this.transferPages, DSM_RANGE_BYTES);
-    const timer: DeviceTimer = this.own(
-      this.work.timer(`queue ${id} timeout`, () => {
-        queue.checkTimeouts();
-      }),
-    );
-    const queue: QueuePair = new QueuePair(
+    const queue = new QueuePair(
+      device.world,
+      `${device.path}: queue ${id}`,
       {
         id,
+        isPolled,
         depth,
         submissions: this.coherent(depth * SQE_BYTES, `submission queue ${id}`),
         completions: this.coherent(depth * CQE_BYTES, `completion queue ${id}`),
@@ -318,10 +323,9 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
       },
       this.registers,
       this.dma,
-      this.clock,
-      timer,
       this,
     );
+    if (isPolled) return queue;
     const handler = (): undefined => {
       queue.poll();
     };
@@ -335,7 +339,7 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
       opcode: AdminOpcode.createCq,
       prp1: queue.completionsIova,
       cdw10,
-      cdw11: (queue.id << 16) | QUEUE_INTERRUPTS | QUEUE_CONTIGUOUS,
+      cdw11: queue.isPolled ? QUEUE_CONTIGUOUS : (queue.id << 16) | QUEUE_INTERRUPTS | QUEUE_CONTIGUOUS,
     });
     yield* this.command({
       opcode: AdminOpcode.createSq,
@@ -393,17 +397,24 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
 
   private *findNamespaces(): Task {
     const { device, transferPages } = this;
+    const { oncs = 0, volatileWriteCache = true } = this.identity ?? {};
     const ids = readNamespaceList(yield* this.identify(Cns.activeNamespaces, 0));
     for (const nsid of ids) {
       yield* this.identify(Cns.namespaceDescriptors, nsid);
       const { blocks, blockShift } = readNamespaceIdentity(yield* this.identify(Cns.namespace, nsid));
+      if (blockShift < LBA_SHIFT_MIN || blockShift > LBA_SHIFT_MAX) {
+        this.log.note(`namespace ${nsid} has blocks of 2^${blockShift} bytes: no disk is made of it`);
+        continue;
+      }
       const limits = {
         logicalBlockBytes: 1 << blockShift,
         maxBytes: transferPages * PAGE,
         maxPages: transferPages + 1,
         dmaAlignmentBytes: 4, // PRP1 is dword aligned; Linux: dma_alignment 3.
-        maxDiscardBytes: RANGE_BLOCKS_MAX * 2 ** blockShift,
-        maxWriteZeroesBytes: ZEROES_BLOCKS_MAX << blockShift,
+        maxDiscardBytes: (oncs & ONCS_DSM) === 0 ? 0 : RANGE_BLOCKS_MAX * 2 ** blockShift,
+        maxWriteZeroesBytes: (oncs & ONCS_WRITE_ZEROES) === 0 ? 0 : ZEROES_BLOCKS_MAX << blockShift,
+        volatileCache: volatileWriteCache,
+        fua: true,
       };
       const sectorShift = blockShift - 9;
       const name = `${device.name}n${nsid}`;

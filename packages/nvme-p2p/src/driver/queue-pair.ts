@@ -8,15 +8,15 @@
  * next command under its tag. Everything known of a command in flight lies in arrays indexed by the tag. A tag's part of
  * the PRP pool (`list`) holds the list of its pages, or the range of a discard.
  *
- *   tag   free -> issued -> free                  the usual way
- *                 issued -> parked -> issued      while the controller is being reset; also bios that come meanwhile
+ * Tags, the line of waiting bios, sending again and timeouts are the block layer's (DispatchQueue). While the controller
+ * is being reset the queue is quiesced: what was in flight is requeued, and is issued again with all that came meanwhile.
  *
  * All functions are for any context and allocate nothing; the handler runs in hardirq context.
  * Source followed: `nvme_queue_rq`, `nvme_setup_prps`, `nvme_process_cq`, `nvme_timeout` (Linux 6.18,
  * drivers/nvme/host/pci.c), `nvme_setup_rw`, `nvme_setup_discard` (core.c), `nvme_cid` and `nvme_find_rq` (nvme.h).
  */
-import type { Bio, DeviceClock, DmaMapper, Registers, Tracepoint } from '@pincushion/driver';
-import { BioOp, BlkStatus, DmaDirection, HardwareQueue, REQ_FUA, bioEndIo } from '@pincushion/driver';
+import type { Bio, DmaMapper, QueueOps, Registers, Tracepoint, World } from '@pincushion/driver';
+import { BioOp, BlkStatus, DispatchQueue, DmaDirection, ENOMEM, REQ_FUA, TimeoutAnswer } from '@pincushion/driver';
 import { DSM_DEALLOCATE, DW12_FUA, NvmOpcode } from '../spec/opcodes';
 import { blockStatus, mayRetry } from './block-status';
 import type { NamespaceDisk } from './namespace-disk';
@@ -39,15 +39,10 @@ const NO_RESOURCE = BlkStatus.resource;
 const CMD_READ = NvmOpcode.read;
 const CMD_WRITE = NvmOpcode.write;
 const FUA_BIT = DW12_FUA;
-const endIo = bioEndIo;
 
 /** Takes the high word of an address: a product is cheaper than a quotient, and exact for powers of two. */
 const TO_HIGH_WORD = 1 / 0x1_0000_0000;
 const PAGE = 4096;
-const TAG_FREE = 0;
-const TAG_ISSUED = 1;
-const TAG_ABORTING = 2;
-const TAG_PARKED = 3;
 
 /** Memory that queue and controller share. */
 export interface SharedMemory {
@@ -66,6 +61,8 @@ export interface QueueOwner {
 export interface QueueSetup {
   /** Queue id, from 1. */
   readonly id: number;
+  /** No interrupt: completions are taken when somebody polls. */
+  readonly isPolled: boolean;
   /** Entries of the rings. */
   readonly depth: number;
   readonly submissions: SharedMemory;
@@ -84,22 +81,22 @@ export interface QueueSetup {
   readonly traceComplete: Tracepoint;
 }
 
-export class QueuePair {
+export class QueuePair implements QueueOps {
   readonly id: number;
+  readonly isPolled: boolean;
   readonly depth: number;
   /** Bus addresses of the rings. */
   readonly submissionsIova: number;
   readonly completionsIova: number;
+  /** What the disks of all namespaces submit to. */
+  readonly dispatch: DispatchQueue;
   /** Completions that named no command in flight. */
   strays = 0;
-  private readonly tags: HardwareQueue;
   private readonly tagCount: number;
-  private readonly state: Uint8Array;
-  private readonly retries: Uint8Array;
   /** How often the tag was issued, modulo 16. */
   private readonly generation: Uint8Array;
-  /** When the command was issued, ns; the timeout counts from here. */
-  private readonly startedNs: Float64Array;
+  /** 1: the command was late once, and an abort was sent. */
+  private readonly aborting: Uint8Array;
   /** Address of the mapping; 0: nothing is mapped. */
   private readonly mapped: Float64Array;
   private readonly sq: Int32Array;
@@ -109,12 +106,10 @@ export class QueuePair {
   private head = 0;
   private phase = 1;
   private live = false;
-  private dead = false;
-  /** The timeout timer runs: it is started by the first command and looks after all that follow. */
-  private timing = false;
+  /** How bios end now that the controller answers no more. */
+  private deadStatus: number = BlkStatus.offline;
   private readonly tailDoorbell: number;
   private readonly headDoorbell: number;
-  private readonly timeoutNs: number;
   private readonly retriesMax: number;
   private readonly listBytes: number;
   private readonly listIova: number;
@@ -122,17 +117,16 @@ export class QueuePair {
   private readonly traceComplete: Tracepoint;
 
   constructor(
+    world: World,
+    name: string,
     setup: QueueSetup,
     private readonly registers: Registers,
     private readonly dma: DmaMapper,
-    private readonly clock: DeviceClock,
-    private readonly timer: { start(ns: number): void; cancel(): boolean },
     private readonly owner: QueueOwner,
   ) {
     const { depth } = setup;
     this.tailDoorbell = setup.tailDoorbell;
     this.headDoorbell = setup.headDoorbell;
-    this.timeoutNs = setup.timeoutNs;
     this.retriesMax = setup.retriesMax;
     this.listBytes = setup.listBytes;
     this.listIova = setup.lists.iova;
@@ -143,61 +137,46 @@ export class QueuePair {
     const tags = depth - 1; // A ring of n entries holds n - 1.
     this.tagCount = tags;
     this.id = setup.id;
+    this.isPolled = setup.isPolled;
     this.depth = depth;
     this.sq = setup.submissions.words;
     this.cq = setup.completions.words;
     this.list = setup.lists.words;
-    this.state = new Uint8Array(tags);
-    this.retries = new Uint8Array(tags);
     this.generation = new Uint8Array(tags);
-    this.startedNs = new Float64Array(tags);
+    this.aborting = new Uint8Array(tags);
     this.mapped = new Float64Array(tags);
-    this.tags = new HardwareQueue(tags);
+    this.dispatch = new DispatchQueue(world, name, { depth: tags, timeoutNs: setup.timeoutNs }, this);
+    this.dispatch.quiesce();
   }
 
-  /** Commands in flight or parked. */
-  get inFlight(): number {
-    return this.tags.inFlight;
-  }
-
-  /** Issues the bio now, or when a tag is free. It ends in `bioEndIo`, whatever happens to the device. */
-  submit(bio: Bio): void {
-    const tag = this.tags.take(bio);
-    if (tag >= 0) this.begin(bio, tag);
-  }
-
-  /** The controller has (again) created this queue: what is parked is issued. */
+  /** The controller has (again) created this queue: what waits is issued. */
   goLive(): void {
     this.live = true;
-    for (let tag = 0; tag < this.tagCount; tag++) {
-      const bio = this.tags.bioOf(tag);
-      if (bio !== null && this.state[tag] === TAG_PARKED) this.issue(bio, tag);
-    }
+    this.dispatch.unquiesce();
   }
 
-  /** From now on commands are parked. The rings are not touched. */
+  /** From now on bios wait. The rings are not touched. */
   freeze(): void {
     this.live = false;
-    this.timing = false;
-    this.timer.cancel();
+    this.dispatch.quiesce();
   }
 
   /**
-   * The controller has stopped and forgotten its queues: everything in flight is parked to be issued again, or ended when
-   * it was tried too often, and the rings begin anew.
+   * The controller has stopped and forgotten its queues: everything in flight will be issued again, or ends when it was tried
+   * too often, and the rings begin anew.
    * Source followed: `nvme_cancel_request`, `nvme_init_queue`.
    */
   takeBack(): void {
     this.poll();
     for (let tag = 0; tag < this.tagCount; tag++) {
-      const bio = this.tags.bioOf(tag);
-      if (bio === null || this.state[tag] === TAG_PARKED) continue;
+      const bio = this.dispatch.bioOf(tag);
+      if (bio === null) continue;
       this.unmap(bio, tag);
-      if (this.retries[tag] >= this.retriesMax) {
-        this.end(bio, tag, BlkStatus.timeout);
+      if (bio.retries >= this.retriesMax) {
+        this.dispatch.complete(tag, BlkStatus.timeout);
       } else {
-        this.retries[tag]++;
-        this.state[tag] = TAG_PARKED;
+        bio.retries++;
+        this.dispatch.requeue(tag);
       }
     }
     this.cq.fill(0);
@@ -206,17 +185,19 @@ export class QueuePair {
     this.phase = 1;
   }
 
-  /** The controller will answer no more: every bio ends, those in flight with `status` and those to come as well. */
+  /** The controller will answer no more: every bio ends with `status`, those in flight, those that wait and those to come. */
   fail(status: number): void {
-    this.dead = true;
-    this.freeze();
-    this.tags.drain(status);
+    this.live = false;
+    this.deadStatus = status;
+    this.dispatch.quiesce();
     for (let tag = 0; tag < this.tagCount; tag++) {
-      const bio = this.tags.bioOf(tag);
+      const bio = this.dispatch.bioOf(tag);
       if (bio === null) continue;
       this.unmap(bio, tag);
-      this.end(bio, tag, status);
+      this.dispatch.complete(tag, status);
     }
+    this.dispatch.unquiesce();
+    this.dispatch.close();
   }
 
   /** The identifier of the command that is in flight under a tag. */
@@ -224,7 +205,7 @@ export class QueuePair {
     return tag | (this.generation[tag] << TAG_BITS);
   }
 
-  /** Hardirq: takes every new completion, a whole burst, and tells the controller once. Returns how many. */
+  /** Hardirq, or whoever polls: takes every new completion, a whole burst, and tells the controller once. Returns how many. */
   poll(): number {
     const { cq } = this;
     let count = 0;
@@ -244,70 +225,38 @@ export class QueuePair {
   }
 
   /**
-   * Softirq, from the queue's timer: looks for commands that take too long. A completion whose interrupt was lost is taken
-   * here; else the command is aborted, and when that has not helped after as long again, the owner resets.
+   * Softirq, of a command that takes too long. A completion whose interrupt was lost is taken here; else the command is
+   * aborted, and when that has not helped after as long again, the owner resets.
    */
-  checkTimeouts(): void {
-    this.timing = false;
-    if (!this.live) return;
-    const { timeoutNs } = this;
-    const { now } = this.clock;
-    let nextNs = Infinity;
-    for (let tag = 0; tag < this.tagCount; tag++) {
-      if (this.state[tag] !== TAG_ISSUED && this.state[tag] !== TAG_ABORTING) continue;
-      const leftNs = this.startedNs[tag] + timeoutNs - now;
-      if (leftNs > 0) {
-        if (leftNs < nextNs) nextNs = leftNs;
-        continue;
-      }
-      if (this.poll() > 0) {
-        nextNs = 1; // Something had completed unnoticed: look again at what is left.
-        break;
-      }
-      if (this.state[tag] === TAG_ABORTING) {
-        this.owner.needsReset(this, tag);
-        return;
-      }
-      this.state[tag] = TAG_ABORTING;
-      this.startedNs[tag] = now;
-      if (timeoutNs < nextNs) nextNs = timeoutNs;
-      this.owner.abort(this, tag);
+  timedOut(_bio: Bio, tag: number): TimeoutAnswer {
+    if (!this.live) return TimeoutAnswer.resetTimer;
+    const issue = this.generation[tag];
+    this.poll();
+    if (this.dispatch.bioOf(tag) === null || this.generation[tag] !== issue) return TimeoutAnswer.done;
+    if (this.aborting[tag] !== 0) {
+      this.owner.needsReset(this, tag);
+      return TimeoutAnswer.done;
     }
-    if (nextNs === Infinity) return;
-    this.timing = true;
-    this.timer.start(nextNs);
-  }
-
-  /** A bio has got a tag. */
-  private begin(bio: Bio, tag: number): void {
-    this.retries[tag] = 0;
-    if (this.live) {
-      this.issue(bio, tag);
-    } else if (this.dead) {
-      this.end(bio, tag, BlkStatus.offline);
-    } else {
-      this.state[tag] = TAG_PARKED;
-    }
+    this.aborting[tag] = 1;
+    this.owner.abort(this, tag);
+    return TimeoutAnswer.resetTimer;
   }
 
   /**
-   * Maps the data, writes the command and rings. Zero words of an entry stay zero from one round to the next: no command
-   * writes them.
+   * Of the block layer: a bio has a tag. Maps the data, writes the command and rings. Zero words of an entry stay zero from
+   * one round to the next: no command writes them.
    */
-  private issue(bio: Bio, tag: number): void {
+  queueRq(bio: Bio, tag: number): number {
+    if (!this.live) return this.deadStatus;
     const { sq } = this;
     const { op, bytes } = bio;
     const isRead = op === OP_READ;
     if (!isRead && op !== OP_WRITE) {
-      this.issueWithoutData(bio, tag);
-      return;
+      return this.issueWithoutData(bio, tag);
     }
     const direction = isRead ? FROM_DEVICE : TO_DEVICE;
     const iova = this.dma.mapPages(bio.pages, 0, bio.pageCount, bio.firstOffset, bytes, direction);
-    if (iova < 0) {
-      this.end(bio, tag, NO_RESOURCE);
-      return;
-    }
+    if (iova < 0) return iova === -ENOMEM ? NO_RESOURCE : BlkStatus.ioerr;
     this.mapped[tag] = iova;
     const at = this.tail << 4;
     const low = iova | 0;
@@ -323,9 +272,10 @@ export class QueuePair {
     this.writeBlocks(at, bio);
     if ((bio.flags & FUA) !== 0) sq[at + 12] |= FUA_BIT;
     this.ring(bio, tag, isRead ? CMD_READ : CMD_WRITE);
+    return STATUS_OK;
   }
 
-  private issueWithoutData(bio: Bio, tag: number): void {
+  private issueWithoutData(bio: Bio, tag: number): number {
     const { sq } = this;
     const at = this.tail << 4;
     for (let i = 6; i <= 12; i++) sq[at + i] = 0;
@@ -342,8 +292,9 @@ export class QueuePair {
       sq[at + 11] = DSM_DEALLOCATE;
       this.ring(bio, tag, NvmOpcode.datasetManagement);
     } else {
-      this.end(bio, tag, BlkStatus.notSupp);
+      return BlkStatus.notSupp;
     }
+    return STATUS_OK;
   }
 
   /** The entry at the tail is complete but for its first words: hands it to the controller. */
@@ -355,18 +306,11 @@ export class QueuePair {
     sq[at] = opcode | (tag << 16) | (issue << (16 + TAG_BITS));
     sq[at + 1] = (bio.disk as NamespaceDisk).nsid;
     bio.cid = tag;
-    this.state[tag] = TAG_ISSUED;
-    this.startedNs[tag] = this.clock.now;
+    this.aborting[tag] = 0;
     if (this.traceSetup.on) this.traceSetup.emit(this.id, tag, opcode, bio.id);
     const tail = this.tail + 1 === this.depth ? 0 : this.tail + 1;
     this.tail = tail;
     this.registers.write32(this.tailDoorbell, tail);
-    if (!this.timing) this.startTiming();
-  }
-
-  private startTiming(): void {
-    this.timing = true;
-    this.timer.start(this.timeoutNs);
   }
 
   /** First block and number of blocks (0's based); the disk's limits keep the number within 16 bits. */
@@ -411,25 +355,25 @@ export class QueuePair {
   }
 
   private complete(tag: number, generation: number, status: number): void {
-    const bio = this.tags.bioOf(tag);
-    if (bio === null || this.state[tag] === TAG_PARKED || this.generation[tag] !== generation) {
+    const bio = this.dispatch.bioOf(tag);
+    if (bio === null || this.generation[tag] !== generation) {
       this.strays++;
       return;
     }
     if (this.traceComplete.on) this.traceComplete.emit(this.id, tag, status, bio.id);
     this.unmap(bio, tag);
-    if (status === 0) this.end(bio, tag, STATUS_OK);
+    if (status === 0) this.dispatch.complete(tag, STATUS_OK);
     else this.completeFailed(bio, tag, status);
   }
 
+  /** Source followed: `nvme_retry_req`. */
   private completeFailed(bio: Bio, tag: number, status: number): void {
-    if (!mayRetry(status) || this.retries[tag] >= this.retriesMax) {
-      this.end(bio, tag, blockStatus(status));
+    if (!mayRetry(status) || bio.retries >= this.retriesMax) {
+      this.dispatch.complete(tag, blockStatus(status));
       return;
     }
-    this.retries[tag]++;
-    if (this.live) this.issue(bio, tag);
-    else this.state[tag] = TAG_PARKED;
+    bio.retries++;
+    this.dispatch.requeue(tag);
   }
 
   private unmap(bio: Bio, tag: number): void {
@@ -437,13 +381,5 @@ export class QueuePair {
     if (iova === 0) return;
     this.mapped[tag] = 0;
     this.dma.unmapPages(iova, bio.bytes, bio.op === OP_READ ? FROM_DEVICE : TO_DEVICE);
-  }
-
-  /** The bio has ended and its tag is free: the next one that waits is issued first. */
-  private end(bio: Bio, tag: number, status: number): void {
-    this.state[tag] = TAG_FREE;
-    const next = this.tags.release(tag);
-    if (next !== null) this.submit(next);
-    endIo(bio, status);
   }
 }

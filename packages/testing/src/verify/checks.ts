@@ -5,8 +5,8 @@
  * step 17. How many there are follows from a survey, which is an undisturbed life of the driver.
  */
 import { Driver, driverMeta } from '@pincushion/driver';
-import type { ErrorCode } from '@pincushion/sim';
-import { EIO, ENOMEM } from '@pincushion/sim';
+import type { ErrorCode, FaultRule } from '@pincushion/sim';
+import { EIO, ENOMEM, fault } from '@pincushion/sim';
 import { configVariants } from './config-variants';
 import type { Act, Conditions, CountedSite, Outcome, Subject } from './trial';
 
@@ -25,7 +25,11 @@ export interface Check {
 /** How often the random checks roll the dice. */
 const ROLLS = 16;
 const REBINDS = 10;
+/** That run at the same time, where one alone would not do. */
+const PROGRAMS = 2;
 const LATE_NS_MAX = 100_000;
+/** Later than any device answers, and earlier than any driver gives up. */
+const PENDING_NS = 1_000_000;
 
 /** Hardware that lies may make the driver send it anywhere; that is not the driver's fault. */
 const LYING: readonly ErrorCode[] = ['DMA_FAULT', 'DMA_AFTER_UNPIN', 'DMA_STALE_ACCESS'];
@@ -47,12 +51,18 @@ export const CHECKS: readonly Check[] = [
     name: 'two-programs',
     title: 'two programs at a time, in random order',
     count: (_survey, subject) => (subject.example === null ? 0 : ROLLS),
-    conditions: () => ({ programs: 2, schedule: 'random' }),
+    conditions: () => ({ programs: PROGRAMS, schedule: 'random' }),
     seeded: true,
   },
   failing('fail-alloc', 'alloc', 'an allocation of memory fails', -ENOMEM),
   failing('fail-pin', 'pin', 'a pin fails', -ENOMEM),
   failing('fail-map', 'map', 'a DMA mapping fails', -ENOMEM),
+  {
+    name: 'fail-register',
+    title: 'an interrupt, disk or character device is refused',
+    count: ({ refusable }) => refusable.throws,
+    conditions: (nth) => ({ refused: { nth, of: 'throws' } }),
+  },
   failing('fail-dma', 'dma', 'a DMA access of the device fails', -EIO),
   acting('unplug', 'surprise', 'pulled out'),
   acting('unbind', 'driver-unbind', 'driver taken away'),
@@ -77,6 +87,12 @@ export const CHECKS: readonly Check[] = [
     count: ({ hardware }) => hardware.interrupts,
     conditions: (n) => ({ mischief: { doubledInterrupt: n } }),
   },
+  completing('lost-completion', 'a completion is lost', (n) => fault.lost('completion', n)),
+  completing('doubled-completion', 'a completion comes twice', (n) => fault.twice('completion', n)),
+  completing('late-completion', 'a completion is pending long after the others', (n) =>
+    fault.late('completion', n, PENDING_NS),
+  ),
+  completing('swapped-completions', 'a completion comes after the next one', (n) => fault.reordered('completion', n)),
   {
     name: 'dead-bus',
     title: 'registers read as ones from one read on',
@@ -115,6 +131,19 @@ function failing(name: string, site: CountedSite, title: string, errno: number):
     title,
     count: ({ calls }) => calls[site],
     conditions: (nth) => ({ fault: { site, nth, errno } }),
+  };
+}
+
+/**
+ * Of hardware that posts its completions in a queue, and says so (`DeviceModel.completion`); elsewhere each interrupt is one.
+ * Two programs, so that there is another one to come before it.
+ */
+function completing(name: string, title: string, rule: (n: number) => FaultRule): Check {
+  return {
+    name,
+    title,
+    count: ({ hardware }) => PROGRAMS * hardware.completions,
+    conditions: (n) => ({ plan: [rule(n)], programs: PROGRAMS }),
   };
 }
 

@@ -30,6 +30,8 @@ export class HardwareCalls {
   registerReads = 0;
   dmaWrites = 0;
   interrupts = 0;
+  /** Completions that the model marks itself; 0 for one whose interrupts are its completions. */
+  completions = 0;
   /** Called before each DMA access. */
   onDma: (() => void) | null = null;
 }
@@ -42,6 +44,7 @@ interface OpenModel {
   dmaWrite(iova: number, from: Uint8Array, at: number, n: number): number;
   dmaWriteWords(iova: number, from: Int32Array, at: number, words: number): number;
   raise(vector: number): void;
+  completion(publish: () => undefined): void;
   after(ns: number, run: () => undefined): number;
   stream(name: string): { uint32(): number; between(low: number, high: number): number };
 }
@@ -66,6 +69,7 @@ function spoil(model: OpenModel, mischief: Mischief, calls: HardwareCalls): void
   const dmaWrite = model.dmaWrite.bind(model);
   const dmaWriteWords = model.dmaWriteWords.bind(model);
   const raise = model.raise.bind(model);
+  const completion = model.completion.bind(model);
   const noise = (): number => model.stream('verify.noise').uint32();
 
   model.mmioRead = (bar, offset, width) => {
@@ -92,6 +96,10 @@ function spoil(model: OpenModel, mischief: Mischief, calls: HardwareCalls): void
     calls.onDma?.();
     if (++calls.dmaWrites !== noiseAtWrite) return dmaWriteWords(iova, from, at, words);
     return dmaWriteWords(iova, Int32Array.from({ length: words }, noise), 0, words);
+  };
+  model.completion = (publish) => {
+    calls.completions++;
+    completion(publish);
   };
   model.raise = (vector) => {
     const n = ++calls.interrupts;

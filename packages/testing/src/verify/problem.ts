@@ -59,7 +59,7 @@ const KERNEL_FRAME =
   /[\\/](?:sim|mm|dma|block|schemes|fs|driver|machine|testing)[\\/](?:src|dist)[\\/]|node:|<anonymous>/;
 
 /** The exception a coded one stands for: what a driver threw in a hook. */
-function innermost(error: Error): Error {
+export function innermost(error: Error): Error {
   let at = error;
   while (at.cause instanceof Error) at = at.cause;
   return at;

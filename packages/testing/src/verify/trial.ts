@@ -12,12 +12,16 @@ import type { Device, DriverClass, ExampleProgram, HardwareClass } from '@pincus
 import { callHook } from '@pincushion/driver';
 import type { Process } from '@pincushion/machine';
 import { Machine, parseMachine } from '@pincushion/machine';
-import type { ErrorCode, FaultSite, Task, Thread } from '@pincushion/sim';
-import { World, errnoName } from '@pincushion/sim';
+import type { ErrorCode, FaultRule, FaultSite, Task, Thread } from '@pincushion/sim';
+import { DecisionTrail, FaultPlan, World, errnoName } from '@pincushion/sim';
+import { reportListeners } from '../leak-check';
+import { CallRecord } from './contract/call-record';
+import type { RefusedCall, Step } from './contract/call-record';
+import { observeServices, observedDriver } from './contract/observed-services';
 import type { Mischief } from './mischief';
 import { HardwareCalls, spoiltHardware } from './mischief';
 import type { Problem } from './problem';
-import { isRefusal, problemOfError, problemOfFinding } from './problem';
+import { innermost, isRefusal, problemOfError, problemOfFinding } from './problem';
 
 /** After the last program has ended the hardware may go on for so long before the device is removed. */
 const STEPS_AFTER = 500;
@@ -57,6 +61,8 @@ export interface Conditions {
   readonly act?: { readonly step: number; readonly act: Act };
   /** The `nth` call at the site fails. */
   readonly fault?: { readonly site: FaultSite; readonly nth: number; readonly errno: number };
+  /** What else goes wrong, counted from power-on. */
+  readonly plan?: readonly FaultRule[];
   readonly mischief?: Mischief;
   /** Removed and probed again so often before the example runs. */
   readonly rebinds?: number;
@@ -66,6 +72,12 @@ export interface Conditions {
   readonly tolerated?: readonly ErrorCode[];
   /** Nothing is done to the driver, so nothing may be refused either. */
   readonly undisturbed?: boolean;
+  /** The decisions are noted. */
+  readonly trail?: boolean;
+  /** The driver's calls of kernel services are recorded. */
+  readonly recorded?: boolean;
+  /** One such call is refused. */
+  readonly refused?: RefusedCall;
 }
 
 export interface Outcome {
@@ -75,6 +87,11 @@ export interface Outcome {
   readonly hardware: HardwareCalls;
   /** Calls at the fault sites. */
   readonly calls: Readonly<Record<CountedSite, number>>;
+  /** The decisions of the trial, when they were noted. */
+  readonly trail: string | null;
+  /** The driver's calls, when they were recorded, and how many of them could be refused. */
+  readonly lifetime: readonly Step[];
+  readonly refusable: Readonly<Record<RefusedCall['of'], number>>;
 }
 
 /** Fault sites that a trial can let fail. */
@@ -87,6 +104,8 @@ export function runTrial(subject: Subject, conditions: Conditions): Outcome {
 
 class Trial {
   private readonly world: World;
+  private readonly trail: DecisionTrail | null;
+  private readonly record: CallRecord | null;
   private readonly problems: Problem[] = [];
   private readonly calls = new HardwareCalls();
   private readonly threads: Thread[] = [];
@@ -99,6 +118,10 @@ class Trial {
     private readonly conditions: Conditions,
   ) {
     this.world = new World({ seed: conditions.seed, schedule: conditions.schedule ?? 'fifo' });
+    this.trail = conditions.trail === true ? new DecisionTrail(this.world) : null;
+    this.world.choices.listener = this.trail;
+    const { recorded = false, refused } = conditions;
+    this.record = recorded || refused !== undefined ? new CallRecord(this.world, refused ?? null) : null;
   }
 
   run(): Outcome {
@@ -121,15 +144,25 @@ class Trial {
         map: world.faults.count('map'),
         dma: world.faults.count('dma'),
       },
+      trail: this.trail?.text() ?? null,
+      lifetime: this.record?.steps ?? [],
+      refusable: this.record?.refusable ?? { all: 0, throws: 0 },
     };
   }
 
   private live(): void {
     const { world, conditions } = this;
-    const { fault, act } = conditions;
+    const { fault, act, plan } = conditions;
     const description = parseMachine({ memory: { ram: MEMORY_BYTES }, cpus: 2, ledger: 'full', devices: [] }, 'verify');
-    const machine = world.complete(Machine.boot(world, description, { plugins: [this.plugin()] }));
+    const boot = Machine.boot(world, description, {
+      plugins: [this.plugin()],
+      overrides: (wiring) => {
+        if (this.record !== null) observeServices(this.record, wiring);
+      },
+    });
+    const machine = world.complete(boot);
     world.faults.arm(fault?.site ?? 'alloc', { nth: fault?.nth ?? 0, errno: fault?.errno ?? -1 });
+    if (plan !== undefined) world.faults.armPlan(FaultPlan.of(...plan));
     this.start('life of the driver', this.lifeOf(machine));
     if (act !== undefined && this.pump(act.step) === 'limit' && this.device !== null) {
       this.start(ACT_NAMES[act.act], this.perform(this.device, act.act));
@@ -142,13 +175,16 @@ class Trial {
       this.restless('when the device is gone');
       return;
     }
+    // A record listens itself.
+    if (this.record === null) reportListeners(world);
     world.checkAtEnd();
   }
 
   private plugin() {
     const { driver, hardware } = this.subject;
     const model = spoiltHardware(hardware, this.conditions.mischief ?? {}, this.calls);
-    return { name: 'verified', api: 1, drivers: [driver], hardware: [model] } as const;
+    const drivers = [this.record === null ? driver : observedDriver(this.record, driver)];
+    return { name: 'verified', api: 1, drivers, hardware: [model] } as const;
   }
 
   /** Probes, runs the example, and waits until every program has ended. */
@@ -168,7 +204,8 @@ class Trial {
         yield* machine.bus.probe(device, config);
       }
     } catch (error) {
-      if (conditions.undisturbed === true || !isRefusal(error)) {
+      const wasRefused = isRefusal(error) || (error instanceof Error && innermost(error) === this.record?.refusal);
+      if (conditions.undisturbed === true || !wasRefused) {
         this.problems.push(problemOfError(error, 'probe failed', world.now));
       }
       return;

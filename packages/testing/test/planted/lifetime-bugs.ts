@@ -1,7 +1,7 @@
 /** Planted bugs of contexts, waiting and removal. Each class is the correct driver with one mistake. */
 import type { Managed, Task, Transfer } from '@pincushion/driver';
 import { EIO, driver } from '@pincushion/driver';
-import { Config, MATCH, Port, Register } from './port';
+import { Command, Config, MATCH, Port, Register } from './port';
 
 const api = 1;
 const match = MATCH;
@@ -81,6 +81,33 @@ export class KeepsItsInterrupt extends Disowns {
   protected readonly disowned = 'interrupt';
 }
 
+@driver({ name: 'keeps-its-interrupt-when-probe-fails', api, match, config })
+export class KeepsItsInterruptWhenProbeFails extends Port {
+  override *probe(): Task {
+    this.takeRing();
+    this.watchdog = this.own(
+      this.work.timer('watchdog', () => {
+        this.stop(-EIO);
+      }),
+    );
+    const interrupt = this.interrupts.request(0, 'done', () => {
+      this.transferDone();
+    });
+    this.own(this.chars.register(this.device.name, this));
+    this.own(interrupt); // the bug: too late, when the line before has thrown
+  }
+}
+
+@driver({ name: 'uses-the-device-after-removal', api, match, config })
+export class UsesTheDeviceAfterRemoval extends Port {
+  protected override *outcome(transfer: Transfer, length: number): Task<number> {
+    const moved = yield* super.outcome(transfer, length);
+    // The bug: tries once more, whatever has become of the device and of the buffer.
+    if (moved < 0) this.registers.write32(Register.doorbell, Command.write);
+    return moved;
+  }
+}
+
 @driver({ name: 'keeps-its-timer', api, match, config })
 export class KeepsItsTimer extends Disowns {
   protected readonly disowned = 'timer';
@@ -89,6 +116,22 @@ export class KeepsItsTimer extends Disowns {
     this.stop(-EIO);
     this.startWatchdog();
     yield* this.idle();
+  }
+}
+
+@driver({ name: 'keeps-its-listener', api, match, config })
+export class KeepsItsListener extends Port {
+  override *probe(): Task {
+    this.device.world.trace.subscribe(() => undefined, ['dma:fault']);
+    yield* super.probe();
+  }
+}
+
+@driver({ name: 'waits-in-probe-for-ever', api, match, config })
+export class WaitsInProbeForEver extends Port {
+  override *probe(): Task {
+    while (this.registers.read32(Register.status) !== 0) yield* this.device.world.sleep(1_000_000_000);
+    yield* super.probe();
   }
 }
 

@@ -1,6 +1,15 @@
 /** Planted bugs with pins and DMA mappings. Each class is the correct driver with one mistake. */
 import type { CharFile, GottenPages, Managed, MappedRange, PinnedRange, Task } from '@pincushion/driver';
-import { DmaDirection, FOLL_LONGTERM, driver } from '@pincushion/driver';
+import {
+  DmaDirection,
+  FOLL_LONGTERM,
+  FOLL_WRITE,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  PROT_READ,
+  PROT_WRITE,
+  driver,
+} from '@pincushion/driver';
 import { Config, MATCH, Port } from './port';
 
 const api = 1;
@@ -56,6 +65,22 @@ export class KeepsPinWhenMappingFails extends Port {
     this.own(pinned);
     file.state = this.own(mapped);
     return 0;
+  }
+}
+
+/** Tries itself out on a pinned page before it comes up. */
+@driver({ name: 'keeps-pin-when-probe-fails', api, match, config })
+export class KeepsPinWhenProbeFails extends Port {
+  override *probe(): Task {
+    const mm = this.device.memory.createMm('self test');
+    const mapped = mm.mmap(4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+    const address = typeof mapped === 'number' ? mapped : yield* mapped;
+    const pinned = yield* this.gup.pinRange({ mm, address, length: 4096 }, FOLL_WRITE);
+    if (typeof pinned === 'number') throw new Error('no page to try');
+    yield* super.probe(); // the bug: it throws
+    yield* pinned.release();
+    const ended = mm.exit();
+    if (typeof ended !== 'number') yield* ended;
   }
 }
 

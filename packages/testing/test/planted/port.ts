@@ -51,7 +51,7 @@ const WATCHDOG_NS = 1_000_000_000;
 
 @hardware({ name: 'port', ...MATCH[0], bars: [{ bytes: 32 }], vectors: 1 })
 export class PortHardware extends DeviceModel {
-  private readonly registers = new Uint32Array(8);
+  protected readonly registers = new Uint32Array(8);
   private readonly chunk = new Uint8Array(CHUNK_BYTES).fill(0x5a);
   private event = 0;
 
@@ -83,9 +83,13 @@ export class PortHardware extends DeviceModel {
         this.move(command, done + bytes);
         return;
       }
-      this.registers[Register.status >> 2] = errno === 0 ? length : FAILED;
-      this.raise(0);
+      this.ended(errno === 0 ? length : FAILED);
     });
+  }
+
+  protected ended(status: number): void {
+    this.registers[Register.status >> 2] = status;
+    this.raise(0);
   }
 }
 
