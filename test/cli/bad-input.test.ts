@@ -83,6 +83,11 @@ const cases: readonly (readonly [string, readonly string[], readonly RegExp[]])[
   ['an unknown option', ['run', smallJob, '--sede', '3'], [/unknown option '--sede'/, /Did you mean --seed\?/]],
   ['a seed that is no number', ['run', smallJob, '--seed', 'x'], [/--seed/, /whole number/]],
   ['an unknown ledger mode', ['run', smallJob, '--ledger', 'ful'], [/--ledger/, /off, counts, full/]],
+  [
+    'an unknown way through a file system',
+    ['run', smallJob, '--through', 'fs:dirct'],
+    [/ARGUMENT_INVALID/, /fs:buffered/, /Try fs:direct/],
+  ],
   ['an unknown device', ['run', smallJob, '--device', 'nvme1'], [/nvme1/, /nvme0/]],
   ['no workload', ['run'], [/missing required argument 'workload/]],
   ['an unknown benchmark', ['bench', 'queue.depth23'], [/queue\.depth23/, /queue\.depth32/]],

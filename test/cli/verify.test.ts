@@ -21,7 +21,7 @@ describe('pincushion verify', () => {
   }, 60_000);
 
   it('names a driver that never gives control back, and knows it again in a baseline', async () => {
-    const words = ['verify', PLANTED, '--driver', 'spins-for-ever', '--only', 'fail-dma@1', '--watchdog', '2'];
+    const words = ['verify', PLANTED, '--driver', 'spins-for-ever', '--only', 'fail-dma@1', '--watchdog', '1'];
     words.push('--replay-dir', join(folder, 'replays'));
     const junit = join(folder, 'junit.xml');
     const first = await pincushion([...words, '--json', '--junit', junit]);

@@ -24,7 +24,7 @@ export interface SessionOptions {
   readonly ledger?: LedgerMode;
   /** Decisions that do not follow the seed. */
   readonly forced?: readonly ForcedChoice[];
-  /** What goes wrong, counted from when the machine is up. */
+  /** What goes wrong, counted from when the machine is up and what the run goes through is mounted. */
   readonly faults?: FaultPlan;
   /** Looks after each slice, and at the end, whether anything in memory contradicts itself. */
   readonly paranoid?: boolean;
@@ -60,8 +60,9 @@ export async function runSession(
     const machine = world.complete(Machine.boot(world, description, boot), 'boot');
     // A disk that has an image behind it may hold anything where this run has not written.
     const unwritten = hostFiles.anyOpened ? 'any' : 'zeros';
-    if (options.faults !== undefined) armFaults(world, options.faults);
     const run = new WorkloadRun(machine, workload, { unwritten, ...options.run });
+    world.complete(run.mount(), 'mount');
+    if (options.faults !== undefined) armFaults(world, options.faults);
     listener.booted?.(machine);
     const paranoia = options.paranoid === true ? new Paranoia(machine) : null;
     run.start();

@@ -43,6 +43,14 @@ describe('run --fault', () => {
     expect([code, findings.map((finding) => finding.code)]).toEqual([ExitCode.findings, ['IO_FAILED']]);
   });
 
+  it('gives up after two virtual minutes when what fails is tried again for ever, and names what did not end', async () => {
+    const { code, findings } = await run('map@9..');
+    expect(code).toBe(ExitCode.findings);
+    expect(findings.filter(({ code }) => code === 'IO_LOST')).toHaveLength(4);
+    const stuck = findings.find(({ code }) => code === 'TASK_STUCK');
+    expect(stuck?.summary).toMatch(/could not be shut down: .*has not ended at/);
+  });
+
   it('lets a device go in the middle, and ends with what did not get done', async () => {
     const { code, findings } = await run('device.nvme0@t=1ms');
     expect(code).toBe(ExitCode.findings);

@@ -92,6 +92,20 @@ describe('a run on an image of a disk', () => {
   }, 60_000);
 });
 
+describe('a run through a file system', () => {
+  it('goes through it again, with the same decisions', async () => {
+    const machine = describeMachine(undefined);
+    const notes = new SessionNotes();
+    const throughFs = { seed: 3, run: { through: 'fs:buffered' as const } };
+    expect(await findingsOf(openWorkload(small), machine, throughFs, never, notes)).toEqual([]);
+    const subject = runSubject(small, false, machine, throughFs, notes, false);
+    expect(subject.through).toBe('fs:buffered');
+    expect((await replayRun(subject, REPLAY, never)).trail).toBe(notes.trailText);
+    const raw = await replayRun({ ...subject, through: 'raw' }, REPLAY, never);
+    expect(raw.trail).not.toBe(notes.trailText);
+  }, 60_000);
+});
+
 describe('what a run was made of', () => {
   it('is told when it is another workload, and refused when a plugin is not there', async () => {
     const { subject } = await sessionOf(small, undefined);

@@ -5,7 +5,7 @@ import { EIO, EROFS, World } from '@pincushion/sim';
 import type { MaySleep, Task } from '@pincushion/sim';
 import { DiskBlockStore, checkFileSystem, mountFileSystem, newFileSystem } from '../src/index';
 import type { FileSystem } from '../src/index';
-import { chance } from './crash-workload';
+import { chance } from './file-workload';
 import { SlowDisk } from './slow-disk';
 
 const BLOCKS = 1024;

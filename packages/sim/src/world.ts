@@ -177,15 +177,16 @@ export class World {
 
   /**
    * Runs one task to its end, pumping the world, and gives its result or throws its error. From outside of the machine
-   * only. Throws TASK_STUCK, naming every waiter, when nothing is left to happen before the task has ended.
+   * only. Throws TASK_STUCK, naming every waiter, when nothing is left to happen before the task has ended, or it has not
+   * ended at the time `untilNs`.
    */
-  complete<T>(task: Task<T>, name = 'main'): T {
+  complete<T>(task: Task<T>, name = 'main', untilNs = Infinity): T {
     if (this.running) throw busy(`complete of '${name}'`, '`yield*` inside of the machine');
     const thread = this.scheduler.spawn(task, { name });
     thread.observed = true;
     this.begin();
     try {
-      this.pump(Infinity, Infinity, null, thread);
+      this.pump(untilNs, Infinity, null, thread);
     } finally {
       this.end();
     }
@@ -423,7 +424,9 @@ export class World {
       .map((failed) => `thread '${failed.name}' failed: ${wordError(failed.error)}`);
     return new PincushionError(
       'TASK_STUCK',
-      `task '${thread.name}' cannot go on at ${this.now} ns, nothing is left to happen`,
+      this.queue.size === 0
+        ? `task '${thread.name}' cannot go on at ${this.now} ns, nothing is left to happen`
+        : `task '${thread.name}' has not ended at ${this.now} ns`,
       { actual: [...waiting, ...failures].join('; ') || 'a stopped world' },
     );
   }

@@ -49,8 +49,13 @@ export interface WatchedDisk {
 }
 
 export interface ContentModelOptions {
-  /** What sectors hold that no write of this model touched: `zeros` (default), or `any` for a disk backed by an image. */
-  readonly unwritten?: 'zeros' | 'any';
+  /**
+   * What sectors hold that no write of this model touched: `zeros` (default), where an earlier run may have left its content;
+   * `any` for a disk backed by an image; `new` for a new file, zeros and nothing else.
+   */
+  readonly unwritten?: 'zeros' | 'any' | 'new';
+  /** Models made at the same moment differ in it; 0 unless given. */
+  readonly number?: number;
 }
 
 type ContentCode = 'DATA_LOST' | 'DATA_TORN' | 'DATA_MISPLACED';
@@ -96,7 +101,7 @@ export class ContentModel {
     private readonly disk: WatchedDisk,
     private readonly options: ContentModelOptions = {},
   ) {
-    this.run = (world.eventsRun + 1) >>> 0;
+    this.run = (world.eventsRun + 1 + (options.number ?? 0)) >>> 0;
   }
 
   /** Sectors compared with the model so far. */
@@ -348,7 +353,7 @@ export class ContentModel {
       const here = header.sector === sector;
       const ours = header.run === this.run;
       if (whole && here && ours && possible.includes(header.generation)) return null;
-      if (whole && here && !ours && mayBeUnwritten) return null;
+      if (whole && here && !ours && mayBeUnwritten && this.options.unwritten !== 'new') return null;
       const what = `generation ${header.generation} of sector ${header.sector}${ours ? '' : ' from an earlier run'}`;
       if (!whole) {
         const rest = this.nameTail(words, base, sector, possible, header.writer);

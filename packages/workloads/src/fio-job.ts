@@ -26,7 +26,6 @@ const NOTED: readonly string[] = Object.freeze([
   'clat_percentiles',
   'cpus_allowed',
   'description',
-  'direct',
   'disable_clat',
   'disable_lat',
   'disable_slat',
@@ -75,6 +74,7 @@ interface WrittenJob {
   ioDepth: number;
   numJobs: number;
   fsync: number;
+  direct: boolean;
   runtimeNs: number;
   timeBased: boolean;
   rateIopsRead: number;
@@ -102,6 +102,8 @@ export interface FioJob {
   readonly name: string;
   /** Disk it runs on. */
   readonly disk: string;
+  /** As the job names its file or disk; null when it does not. */
+  readonly filename: string | null;
   /** Number of the job within the file, clones counted; names its random stream. */
   readonly index: number;
   readonly sequential: boolean;
@@ -119,6 +121,8 @@ export interface FioJob {
   readonly ioDepth: number;
   /** A flush after so many writes; 0: none. */
   readonly fsync: number;
+  /** Past the page cache, where it runs through a file system. */
+  readonly direct: boolean;
   /** Virtual time at which no more I/O is issued; Infinity: none. */
   readonly runtimeNs: number;
   readonly rateIopsRead: number;
@@ -188,6 +192,9 @@ const OPTIONS: Readonly<Record<string, Apply>> = Object.freeze({
   },
   fdatasync: (job, value) => {
     job.fsync = value.count(0, Number.MAX_SAFE_INTEGER);
+  },
+  direct: (job, value) => {
+    job.direct = value.flag();
   },
   runtime: (job, value) => {
     job.runtimeNs = value.duration('s');
@@ -312,6 +319,7 @@ function fitOne(file: FioJobFile, job: Readonly<WrittenJob>, clone: number, inde
   return {
     name: job.numJobs === 1 ? job.name : `${job.name}.${clone}`,
     disk: disk.name,
+    filename: job.filename,
     index,
     sequential: !job.mode.startsWith('rand'),
     trim,
@@ -324,6 +332,7 @@ function fitOne(file: FioJobFile, job: Readonly<WrittenJob>, clone: number, inde
     totalIos: job.numberIos === 0 ? Infinity : job.numberIos,
     ioDepth: job.ioDepth,
     fsync: job.fsync,
+    direct: job.direct,
     runtimeNs: job.runtimeNs === 0 ? Infinity : job.runtimeNs,
     rateIopsRead: job.rateIopsRead,
     rateIopsWrite: job.rateIopsWrite,
@@ -365,6 +374,7 @@ function writtenJob(section: IniSection, globals: readonly IniOption[], source: 
     ioDepth: 1,
     numJobs: 1,
     fsync: 0,
+    direct: false,
     runtimeNs: 0,
     timeBased: false,
     rateIopsRead: 0,

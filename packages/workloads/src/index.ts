@@ -10,6 +10,8 @@ export type { ModuleWorkload, WorkloadContext, WorkloadMain } from './workload-m
 
 export { WorkloadRun } from './workload-run';
 export type { RunProgress, WorkloadRunOptions } from './workload-run';
+export { THROUGH } from './run-files';
+export type { Through } from './run-files';
 export { RunReport, mergeReports, reportJsonSchema } from './report';
 export type { IoCountsReport, JobReport, ReportedFinding, WorkloadReport } from './report';
 

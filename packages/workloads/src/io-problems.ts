@@ -36,6 +36,17 @@ export class IoProblemFindings implements IoProblems {
     });
   }
 
+  /** The file system that a run went through could not be brought to its end. */
+  notUnmounted(diskName: string, errno: number): void {
+    this.world.findings.report({
+      code: 'IO_FAILED',
+      device: diskName,
+      summary: `the file system on ${diskName} could not be unmounted: ${errnoName(errno)}`,
+      sites: [],
+      details: [],
+    });
+  }
+
   /** Reports how many were only counted; once, at the end. */
   reportSuppressed(): void {
     this.suppressed('IO_FAILED', this.failures, 'failed');

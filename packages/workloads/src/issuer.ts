@@ -1,18 +1,17 @@
 /**
  * An issuer: one thread of a process that submits I/Os from a source and looks after them until they are done.
  *
- *     source ──take──▶ issue ──DirectIo.submit──▶ block layer, driver, device
+ *     source ──take──▶ issue ──IoTarget.submit──▶ (a file,) block layer, driver, device
  *                                                       │ interrupt
  *     statistics, check ◀──reap──  ring of done  ◀── onDone
  *
- * I/Os are slots, indices into typed arrays; the slot is the token of `DirectIo`. There is no task for an I/O: the thread
+ * I/Os are slots, indices into typed arrays; the slot is the token of `IoTarget`. There is no task for an I/O: the thread
  * sleeps until a completion or the next due time wakes it, then reaps all that is done and issues all that is due.
  *
  * A write with flags goes the way of Linux block/blk-flush.c on a disk without FUA: flush, data, flush, each step after the
  * one before has completed, and its latency is that of the whole sequence.
  */
 import { BioOp } from '@pincushion/block';
-import type { DirectIo } from '@pincushion/block';
 import { Context, EFAULT } from '@pincushion/sim';
 import type { Blocker, MaySleep, Task, Thread, World } from '@pincushion/sim';
 import { TRACE_FUA, TRACE_PREFLUSH } from './block-trace';
@@ -22,6 +21,7 @@ import { IoKind } from './io-kind';
 import type { IoSource } from './io-source';
 import { AFTER_COMPLETION, NO_MORE } from './io-source';
 import type { IoStatistics } from './io-statistics';
+import type { IoTarget } from './io-target';
 import { POISON_BYTE } from './sector-content';
 
 const SECTOR = 512;
@@ -96,7 +96,7 @@ export class Issuer {
   constructor(
     private readonly around: IssuerSurroundings,
     private readonly source: IoSource,
-    private readonly io: DirectIo,
+    private readonly io: IoTarget,
     private readonly options: IssuerOptions,
   ) {
     this.pool = new BufferPool(io.mm, options.bufferBytesMax);
@@ -277,7 +277,7 @@ export class Issuer {
     return 0;
   }
 
-  /** By `DirectIo`, in whatever context the device completes, usually hardirq. */
+  /** By the target, in whatever context the device completes, usually hardirq. */
   private onDone(slot: number, result: number): undefined {
     const { model, world } = this.around;
     this.result[slot] = result;

@@ -28,7 +28,8 @@ export function renderReport(report: RunReport, style: ReportStyle = PLAIN_STYLE
 }
 
 function workloadLines(workload: WorkloadReport, style: ReportStyle): string[] {
-  const where = workload.disk === '' ? '' : ` on ${workload.disk}`;
+  const through = workload.through === 'raw' ? '' : ` through ${workload.through}`;
+  const where = workload.disk === '' ? '' : ` on ${workload.disk}${through}`;
   const lines = [
     `${style.heading(workload.name)}  ${style.quiet(`${workload.kind}${where}, ${workload.mode}, ${formatNs(workload.virtualNs)} of virtual time`)}`,
   ];

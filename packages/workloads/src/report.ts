@@ -47,6 +47,9 @@ const ReportedWorkload = z.strictObject({
   mode: z
     .string()
     .describe('how I/Os were paced: recorded times, closed loop, as the job file says, as the program says'),
+  through: z
+    .string()
+    .describe('what its I/Os went through: raw, fs (direct), fs (buffered), or fs (direct and buffered)'),
   virtualNs: count.describe('virtual time from the first I/O to the end, without reading back'),
   interrupted: z.boolean(),
   jobs: z.array(Job),

@@ -2,6 +2,7 @@
 import type { Benchmark } from './benchmark';
 import { bootBenchmarks } from './boot';
 import { forkBenchmarks } from './fork';
+import { fsBenchmarks } from './fs';
 import { memoryBenchmarks } from './memory-use';
 import { nvmeBenchmarks } from './nvme';
 import { pinBenchmarks } from './pin';
@@ -10,6 +11,7 @@ import { queueBenchmarks } from './queue';
 export const benchmarks: readonly Benchmark[] = [
   ...queueBenchmarks,
   ...nvmeBenchmarks,
+  ...fsBenchmarks,
   ...pinBenchmarks,
   ...forkBenchmarks,
   ...memoryBenchmarks,

@@ -6,27 +6,23 @@
  */
 import type { DirectIo } from '@pincushion/block';
 import { BioOp } from '@pincushion/block';
-import { Machine, parseMachine } from '@pincushion/machine';
-import { MAP_ANONYMOUS, MAP_POPULATE, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '@pincushion/mm';
-import { plugin as nvme } from '@pincushion/nvme-p2p';
-import { Context, PincushionError, World } from '@pincushion/sim';
+import { Context, PincushionError } from '@pincushion/sim';
+import type { World } from '@pincushion/sim';
 import type { Benchmark } from './benchmark';
 import { secondsOf } from './benchmark';
+import * as program from './disk-program';
 
-const DEPTH = 32;
-const BLOCK_BYTES = 4096;
-const BLOCK_SECTORS = BLOCK_BYTES / 512;
-/** 64 MiB of media, as the reference has. */
-const BLOCKS = 16_384;
-/** A second of work, and before it half as much again so that V8 has settled: clocks and counters are beyond 31 bits. */
-const READS = 2_000_000;
 /** Imported bindings are getters once compiled; what runs per I/O reads constants of the module. */
+const { DEPTH, BLOCK_BYTES, BLOCKS } = program;
 const OP_WRITE = BioOp.write;
 const OP_READ = BioOp.read;
+const BLOCK_SECTORS = BLOCK_BYTES / 512;
+/** A second of work, and before it half as much again so that V8 has settled: clocks and counters are beyond 31 bits. */
+const READS = 2_000_000;
 
 /** A program with 32 buffers that keeps 32 I/Os in flight. */
-class Reader {
-  private readonly world = new World();
+export class DiskReader {
+  private readonly world: World;
   private readonly disk: DirectIo;
   private readonly buffers: number;
   private readonly again: number;
@@ -37,25 +33,10 @@ class Reader {
   private state = 1;
 
   constructor(data: 'bytes' | 'none') {
-    const description = parseMachine(
-      {
-        memory: { ram: '1GiB' },
-        cpus: 1,
-        ledger: 'counts',
-        devices: [{ name: 'nvme0', plugin: nvme.name, model: { data } }],
-      },
-      'nvme benchmark',
-    );
-    const { world } = this;
-    const machine = world.complete(Machine.boot(world, description, { plugins: [nvme] }), 'boot');
-    const program = machine.process('bench');
-    const access = PROT_READ | PROT_WRITE;
-    const area = program.mmap(DEPTH * BLOCK_BYTES, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE);
-    this.buffers = typeof area === 'number' ? area : world.complete(area, 'mmap');
-    const content = new Uint8Array(DEPTH * BLOCK_BYTES).fill(0x5a);
-    const written = program.write(this.buffers, content);
-    if (typeof written !== 'number') world.complete(written, 'write');
-    this.disk = program.directIo('nvme0n1');
+    const { world, process, buffers } = program.diskProgram(data);
+    this.world = world;
+    this.buffers = buffers;
+    this.disk = process.directIo(program.DISK);
     this.disk.onDone = (slot, result) => {
       if (result !== BLOCK_BYTES) this.failed++;
       if (this.left === 0) return undefined;
@@ -112,7 +93,7 @@ function readBenchmark(name: string, data: 'bytes' | 'none', what: string): Benc
     what: `4 KiB random direct reads at depth 32 through the NVMe driver, ${what}`,
     measure: (effort) => {
       const reads = effort === 'full' ? READS : READS / 200;
-      const reader = new Reader(data);
+      const reader = new DiskReader(data);
       reader.writeMedia();
       reader.readMedia(reads >> 1);
       const seconds = secondsOf(() => {

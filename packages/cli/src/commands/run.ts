@@ -10,7 +10,7 @@ import { Option } from 'commander';
 import type { Machine } from '@pincushion/machine';
 import type { LedgerMode } from '@pincushion/mm';
 import { FaultPlan, formatBytes, formatNs, UsageError } from '@pincushion/sim';
-import type { ReportStyle, RunProgress, RunReport, Workload } from '@pincushion/workloads';
+import type { ReportStyle, RunProgress, RunReport, Through, Workload } from '@pincushion/workloads';
 import { mergeReports, renderReport } from '@pincushion/workloads';
 import { EXAMPLE_JOB, EXAMPLE_TRACES } from '../clone-examples';
 import { ExitCode } from '../exit-codes';
@@ -19,7 +19,7 @@ import type { Invocation } from '../invocation';
 import type { DescribedMachine } from '../machine-file';
 import { describeMachine } from '../machine-file';
 import { openWorkload } from '../open-workload';
-import { wholeNumber } from '../option-values';
+import { throughWay, wholeNumber } from '../option-values';
 import type { NotedSession } from '../replay/cut-plan';
 import { CUT_EVENTS_MOST, withNeededRules } from '../replay/cut-plan';
 import type { ReplayOptions } from '../replay/replay-folder';
@@ -39,6 +39,7 @@ interface RunOptions extends ReplayOptions {
   readonly strict?: true;
   readonly closedLoop?: true;
   readonly iodepth?: number;
+  readonly through: Through;
   readonly verify: boolean;
   readonly ledger?: LedgerMode;
   readonly fault?: string;
@@ -63,6 +64,11 @@ export function runWorkloadsCommand(program: Command, invocation: Invocation): v
     .option('--closed-loop', 'replay traces as fast as the device answers, not at the recorded times')
     .addOption(
       new Option('--iodepth <n>', 'I/Os in flight with --closed-loop (default: 32)').argParser(wholeNumber(1, 65_536)),
+    )
+    .addOption(
+      new Option('--through <way>', 'what I/Os go through: raw, fs, fs:buffered, fs:direct')
+        .argParser(throughWay)
+        .default('raw'),
     )
     .option('--no-verify', 'do not write content that is checked when read')
     .addOption(
@@ -138,6 +144,7 @@ function sessionOptions(options: RunOptions): SessionOptions {
     run: {
       verify: options.verify,
       closedLoop: options.closedLoop ?? false,
+      through: options.through,
       ...(options.device === undefined ? {} : { disk: options.device }),
       ...(options.iodepth === undefined ? {} : { ioDepth: options.iodepth }),
     },

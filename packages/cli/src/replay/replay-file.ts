@@ -7,6 +7,7 @@
 import { parseConfig } from '@pincushion/driver';
 import { ERROR_CODES, UsageError } from '@pincushion/sim';
 import type { ErrorCode } from '@pincushion/sim';
+import { THROUGH } from '@pincushion/workloads';
 import { z } from 'zod';
 import { readUserFile } from '../read-file';
 import { Packed } from './packed';
@@ -68,6 +69,7 @@ const RunSubject = z.strictObject({
   closedLoop: z.boolean(),
   ioDepth: z.int().min(1).max(65_536).nullable(),
   disk: z.string().nullable(),
+  through: z.enum(THROUGH).default('raw').describe('What the I/Os went through; raw where it is missing.'),
   stopAfter: z.int().min(0).nullable().describe('It was interrupted after so many slices.'),
 });
 

@@ -73,7 +73,7 @@ export function runSubject(
   notes: SessionNotes,
   interrupted: boolean,
 ): RunSubject {
-  const { verify = true, closedLoop = false, ioDepth = null, disk = null } = options.run;
+  const { verify = true, closedLoop = false, ioDepth = null, disk = null, through = 'raw' } = options.run;
   return {
     command: 'run',
     seed: options.seed,
@@ -94,6 +94,7 @@ export function runSubject(
     closedLoop,
     ioDepth,
     disk,
+    through,
     stopAfter: interrupted ? notes.slices : null,
   };
 }
@@ -146,7 +147,7 @@ export async function findingsOf(
 }
 
 function sessionOptions(subject: RunSubject): SessionOptions {
-  const { seed, faults, ledger, paranoid, verify, closedLoop, ioDepth, disk } = subject;
+  const { seed, faults, ledger, paranoid, verify, closedLoop, ioDepth, disk, through } = subject;
   const header = `pincushion-choices 1\nseed ${seed}\n`;
   const { forced } = ChoiceSource.parse(header + subject.forced.map((line) => `force ${line}\n`).join(''));
   return {
@@ -158,6 +159,7 @@ function sessionOptions(subject: RunSubject): SessionOptions {
     run: {
       verify,
       closedLoop,
+      through,
       ...(ioDepth === null ? {} : { ioDepth }),
       ...(disk === null ? {} : { disk }),
     },
