@@ -9,6 +9,7 @@ import {
   FOLL_FAST_ONLY,
   FOLL_GET,
   FOLL_LONGTERM,
+  FOLL_PCI_P2PDMA,
   FOLL_PIN,
   FOLL_TOUCH,
   FOLL_UNLOCKABLE,
@@ -36,7 +37,9 @@ const GET = FOLL_GET;
 const LONGTERM = FOLL_LONGTERM;
 const FAST_ONLY = FOLL_FAST_ONLY;
 /** Flags that need no validation on the hot path. */
-const PLAIN_FLAGS = FOLL_WRITE | FOLL_LONGTERM;
+const PLAIN_FLAGS = FOLL_WRITE | FOLL_LONGTERM | FOLL_PCI_P2PDMA;
+/** Plain, but not together (F-05). */
+const LONGTERM_PEER = FOLL_LONGTERM | FOLL_PCI_P2PDMA;
 /** For a ledger that only counts. */
 const NO_PAGES = newPinnedPages(0);
 
@@ -122,7 +125,8 @@ export abstract class GupCalls extends UserPageReleaser {
 
   /** F-01 to F-07 for the fast calls: 0 or -errno. */
   private fastRefusal(flags: number, own: number): number {
-    if ((flags & ~PLAIN_FLAGS) === 0 && ((flags & LONGTERM) === 0 || (own & PIN) !== 0)) return 0;
+    const isPlain = (flags & ~PLAIN_FLAGS) === 0 && (flags & LONGTERM_PEER) !== LONGTERM_PEER;
+    if (isPlain && ((flags & LONGTERM) === 0 || (own & PIN) !== 0)) return 0;
     const refusal = rules.checkArguments(flags, own, true) ?? rules.checkFastFlags(flags | own);
     return refusal === null ? 0 : this.refusals.warn(refusal);
   }

@@ -63,6 +63,8 @@ const PTE_CHANGES_MATTER = PTE_PRESENT | PTE_WRITE | PTE_SPECIAL | PTE_PROTNONE 
 const KEY = PTE_PKEY;
 const KEY_SHIFT = PTE_PKEY_SHIFT;
 const keyAllows = pkruAllows;
+/** PKRU: access and writing through key 0, which areas have unless they were given another. */
+const DEFAULT_KEY_DENIALS = 3;
 
 /** An entry that may be read, or written, through: the bits to look at and what they must be (Q-02). */
 const READ_MASK = PTE_PRESENT | PTE_SPECIAL | PTE_PROTNONE;
@@ -174,11 +176,49 @@ export class FastWalk {
     return done;
   }
 
-  /** Entries [index, index + want) of one table. A run has one protection key, so PKRU is asked once for it (V-09). */
+  /**
+   * Entries [index, index + want) of one table. Nearly always each maps a usual page under the default protection key: this
+   * much is small enough to be compiled into its callers.
+   */
   private table(
     mm: Mm,
     table: number,
     index: number,
+    want: number,
+    flags: number,
+    pages: Int32Array,
+    at: number,
+  ): number {
+    const { pageTable } = mm;
+    const isWrite = (flags & WRITE) !== 0;
+    const isPin = (flags & PIN) !== 0;
+    let done = 0;
+    if ((mm.pkeys.pkru & DEFAULT_KEY_DENIALS) === 0) {
+      const pfns = pageTable.framesOf(table);
+      const from = pageTable.baseOf(table) + index;
+      const mask = isWrite ? WRITE_MASK | KEY : READ_MASK | KEY;
+      const open = isWrite ? WRITE_WANT : READ_WANT;
+      const usual = (flags & LONGTERM) !== 0 ? USUAL_LONGTERM_MASK : USUAL_MASK;
+      const tag = isPin ? TAG : 0;
+      const ptes = pageTable.flagsOf(table);
+      const run = usualRun(ptes, pfns, this.frames.flags, from, want, mask, open, usual, tag, pages, at);
+      done = isPin ? this.scheme.acquire(pfns, from, run) : getRun(this.frames.refcount, pfns, from, run);
+      if (isPin) this.vmstat.nrFollPinAcquired += done;
+      if (done === want) return want;
+      if (done !== run) {
+        pages.fill(0, at + done, at + run);
+        return done;
+      }
+    }
+    return this.mixedTable(mm, table, index, done, want, flags, pages, at);
+  }
+
+  /** Goes on with entry `done` of a table in which not all are usual. A run has one protection key, so PKRU is asked once (V-09). */
+  private mixedTable(
+    mm: Mm,
+    table: number,
+    index: number,
+    done: number,
     want: number,
     flags: number,
     pages: Int32Array,
@@ -196,7 +236,6 @@ export class FastWalk {
     const open = isWrite ? WRITE_WANT : READ_WANT;
     const usual = (flags & LONGTERM) !== 0 ? USUAL_LONGTERM_MASK : USUAL_MASK;
     const first = pageTable.baseOf(table) + index;
-    let done = 0;
     while (done < want) {
       const from = first + done;
       const key = ptes[from] & KEY;
