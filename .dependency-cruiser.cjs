@@ -61,7 +61,7 @@ module.exports = {
       name: 'example-drivers-use-the-contract',
       comment: `An example driver (not one that runs a whole machine) uses ${DRIVER_MAY_USE.join(', ')}; its tests use testing, too.`,
       severity: 'error',
-      from: { path: '^examples/(?!workload-module/|o1-|o2-|direct-io-holds/)[^/]+/src/' },
+      from: { path: '^examples/(?!workload-module/|o1-|o2-|direct-io-holds/|p2p-copy/)[^/]+/src/' },
       to: { path: '^packages/', pathNot: packages(DRIVER_MAY_USE) },
     },
     {

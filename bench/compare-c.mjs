@@ -7,5 +7,5 @@ const command = fileURLToPath(new URL('../packages/cli/bin/pincushion.cjs', impo
 const [binary, ...options] = process.argv.slice(2);
 const given = binary === undefined || binary.startsWith('-') ? [] : [binary];
 const rest = given.length === 0 ? process.argv.slice(2) : options;
-const words = ['bench', 'queue', 'nvme', ...rest, '--against-c', ...given];
+const words = ['bench', 'queue', 'nvme', 'flash', ...rest, '--against-c', ...given];
 process.exitCode = spawnSync(process.execPath, [command, ...words], { stdio: 'inherit' }).status ?? 1;

@@ -4,7 +4,7 @@ import { pincushion } from './pincushion';
 
 describe('pincushion bench', () => {
   it('prints the machine and, for each result, value, unit and rounds', async () => {
-    const words = ['bench', 'boot.2tib', 'nvme', '--quick', '--rounds', '2', '--json'];
+    const words = ['bench', 'boot.2tib', 'nvme.read4k', '--quick', '--rounds', '2', '--json'];
     const { code, out, err } = await pincushion(words);
     expect(err).toBe('');
     expect(code).toBe(0);

@@ -141,6 +141,10 @@ async function complaint(words: readonly string[]): Promise<string> {
     const { code, err } = await pincushion([...words, '--machine', NOWHERE]);
     return code === ExitCode.usage && err.includes(`FILE_UNREADABLE: ${NOWHERE}`) ? '' : err;
   }
+  if (name === 'serve') {
+    const { code, err } = await pincushion([...words, '--machine', NOWHERE]);
+    return code === ExitCode.usage && err.includes(`FILE_UNREADABLE: ${NOWHERE}`) ? '' : err;
+  }
   if (name === 'bench') {
     const names = (await helpPart(['bench'], 'Benchmarks')).map((line) => line.split(' ')[0]);
     const nameless = 'no-such-benchmark';

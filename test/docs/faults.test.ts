@@ -16,7 +16,15 @@ describe('docs/reference/faults.md', () => {
   });
 
   it('names for each site exactly the effects it takes', () => {
-    const words = { errno: 'an error', short: 'a number of pages', delay: 'delay:TIME', late: 'late:TIME' } as const;
+    const words = {
+      errno: 'an error',
+      short: 'a number of pages',
+      delay: 'delay:TIME',
+      late: 'late:TIME',
+      partial: 'partial:SECTORS',
+      torn: 'torn:SECTORS',
+      misdirected: 'misdirected:SECTORS',
+    } as const;
     for (const [name, , effects] of tableRows(section(manual, 'Sites'))) {
       const kinds = FAULT_SITES.find((site) => site.name === bare(name))?.kinds ?? [];
       const documented = effects.split(', ').map((effect) => effect.replace(/ such as .*/, ''));
@@ -28,7 +36,7 @@ describe('docs/reference/faults.md', () => {
   });
 
   it('shows plans that can be read', () => {
-    const plans = inlineCode(manual.prose).filter((text) => /^[a-z.]+\d*@/.test(text));
+    const plans = inlineCode(manual.prose).filter((text) => /^[a-z.]+(\[[\d.]+\])?\d*@/.test(text));
     expect(plans.length).toBeGreaterThan(1);
     for (const plan of plans) expect(() => FaultPlan.parse(plan)).not.toThrow();
   });

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Transcript } from '@pincushion/conformance';
 import {
   ask,
   askReport,
@@ -8,7 +9,9 @@ import {
   parseScript,
   randomReport,
   readRecording,
+  readTranscript,
   replayRecording,
+  replayTranscript,
   runRandomPrograms,
 } from '@pincushion/conformance';
 import { processTerminal, runCommandLine } from '@pincushion/cli';
@@ -65,6 +68,12 @@ function golden(file: string): string {
   return readFileSync(join(REPOSITORY, 'test/golden/linux-6.18', file), 'utf8');
 }
 
+/** One that differs, and in a documented choice, too. */
+function alteredTranscript(): Transcript {
+  const file = join(REPOSITORY, 'test/golden/nvme-qemu-7.2/07-features-logs.json');
+  return readTranscript('07.json', Buffer.from(readFileSync(file, 'utf8').replace('"cid": 1,', '"cid": 2,')));
+}
+
 describe('docs/reference/json.md', () => {
   it('has every field of the document of run --json, and none besides', () => {
     const kinds = leaves(reportJsonSchema()).map((path) => path.replace(/\.io\.[a-z]+\./, '.io.<kind>.'));
@@ -97,6 +106,7 @@ describe('docs/reference/json.md', () => {
       conformanceReport(
         recordings.map((recording) => replayRecording(recording)),
         1,
+        [replayTranscript(alteredTranscript())],
       ),
     );
     const rows = documented('pincushion conformance --json');
@@ -147,6 +157,14 @@ describe('docs/reference/json.md', () => {
     const how = { seed: 1, programs: 50, operations: 40, profile: linux54 };
     const expected = leavesOf(randomReport(runRandomPrograms(how), { ...how, kernel: '5.4' }));
     expect([...documented('pincushion fuzz --json')].sort()).toEqual([...expected].sort());
+  });
+
+  it('has every field of the document of explain p2p --json, and none besides', async () => {
+    const said = await saidBy([
+      ...['explain', 'p2p', 'nvme0', 'nvme1', '--json'],
+      ...['--machine', join(REPOSITORY, 'examples/p2p-copy/machine.yaml')],
+    ]);
+    expect([...documented('pincushion explain p2p --json')].sort()).toEqual([...leavesOf(JSON.parse(said))].sort());
   });
 
   it('has every field of the document of replay --json, and none besides', async () => {

@@ -1,9 +1,17 @@
 import { runInThisContext } from 'node:vm';
 import { transformSync } from '@swc/core';
 import * as machinePackage from '@pincushion/machine';
-import { MachineDescription, machineJsonSchema, parseMachine, parseMachineText } from '@pincushion/machine';
-import { ControllerConfig, NvmeDriverConfig } from '@pincushion/nvme-p2p';
-import { parseDuration, parseSize } from '@pincushion/sim';
+import {
+  Machine,
+  MachineDescription,
+  O_CREAT,
+  machineJsonSchema,
+  parseMachine,
+  parseMachineText,
+} from '@pincushion/machine';
+import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '@pincushion/mm';
+import { ControllerConfig, NvmeDriverConfig, plugin as nvmePlugin } from '@pincushion/nvme-p2p';
+import { World, parseDuration, parseSize } from '@pincushion/sim';
 import type { Block } from './documents';
 import { documents, readDocument, section, tableRows } from './documents';
 
@@ -65,7 +73,8 @@ describe('docs/reference/machine.md', () => {
 
   it('has the defaults of a machine file', () => {
     const device = { name: 'a', plugin: 'b' };
-    expectDefaults(fields, MachineDescription.parse({ devices: [device] }), '');
+    const mount = { device: 'c', at: '/d' };
+    expectDefaults(fields, MachineDescription.parse({ devices: [device], mounts: [mount] }), '');
   });
 
   it('has every setting of the NVMe device with its default', () => {
@@ -78,7 +87,9 @@ describe('docs/reference/machine.md', () => {
         .filter((name) => name !== 'latency' && name !== 'namespaces')
         .map((name) => `model.${name}`),
       ...Object.keys(model.latency).map((name) => `model.latency.${name}`),
-      ...['capacity', 'blockBytes', 'image', 'writable'].map((name) => `model.namespaces[].${name}`),
+      ...Object.keys(ControllerConfig.shape.namespaces.unwrap().element.shape).map(
+        (name) => `model.namespaces[].${name}`,
+      ),
       ...Object.keys(NvmeDriverConfig.shape).map((name) => `config.${name}`),
     ];
     expect([...nvme.keys()].sort()).toEqual(expected.sort());
@@ -88,6 +99,23 @@ describe('docs/reference/machine.md', () => {
     const [yaml] = manual.blocks.filter(({ language }) => language === 'yaml');
     const [module] = manual.blocks.filter(({ language }) => language === 'ts');
     expect(parseMachine(exportedBy(module), module.where)).toEqual(parseMachineText(yaml.text, yaml.where));
+  });
+});
+
+describe('the machine with a file system in docs/reference/machine.md', () => {
+  it('boots, and a process does what is written there', () => {
+    const [{ where, text }] = manual.blocks.filter(
+      (block) => block.language === 'yaml' && block.text.includes('mounts:'),
+    );
+    const world = new World();
+    const machine = world.complete(Machine.boot(world, parseMachineText(text, where), { plugins: [nvmePlugin] }));
+    const process = machine.process('program');
+    const buffer = world.settle(process.mmap(4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS));
+    const fd = world.complete(process.open('/mnt/data', O_CREAT));
+    expect(world.complete(process.pwrite(fd, buffer, 4096, 0))).toBe(4096);
+    expect(world.complete(process.fsync(fd))).toBe(0);
+    world.complete(machine.shutdown());
+    expect(world.findings.all).toEqual([]);
   });
 });
 

@@ -20,6 +20,9 @@ const tarballs = join(folder, 'tarballs');
 const tool = join(folder, 'tool');
 const command = join(tool, 'node_modules/.bin/pincushion');
 
+/** The command as a package has it: what npx starts, without npx. */
+const commandOf = (path: string): string => join(path, 'node_modules/.bin/pincushion');
+
 const packageOf = (kind: string): string => join(folder, kind, `my-${kind}`);
 
 function run(name: string, words: readonly string[], cwd: string): Promise<Ended> {
@@ -84,17 +87,21 @@ describe('the packed command', () => {
 
   it.each(KINDS)('runs a workload and a driver in TypeScript: %s', async (kind) => {
     const path = packageOf(kind);
-    const { out } = await must('npx', ['pincushion', 'run', 'workload.ts', '--machine', 'machine.yaml'], path);
+    const { out } = await must(commandOf(path), ['run', 'workload.ts', '--machine', 'machine.yaml'], path);
     expect(out).toContain('no findings: nothing lost, nothing leaked');
-    const shown = await must('npx', ['pincushion', 'machine', 'show', 'machine.yaml'], path);
+    const shown = await must(commandOf(path), ['machine', 'show', 'machine.yaml'], path);
     expect(shown.out).toContain(`driver my-${kind}`);
   });
 
   it('runs a job file on the disk of the kind nvme', async () => {
-    const words = ['pincushion', 'run', 'mixed.fio', '--machine', 'machine.yaml'];
-    const { out } = await must('npx', words, packageOf('nvme'));
+    const words = ['run', 'mixed.fio', '--machine', 'machine.yaml'];
+    const { out } = await must(commandOf(packageOf('nvme')), words, packageOf('nvme'));
     expect(out).toMatch(/sectors checked/);
-    const lost = await run('npx', [...words, '--fault', 'completion@40=lost'], packageOf('nvme'));
+    const lost = await run(
+      commandOf(packageOf('nvme')),
+      [...words, '--fault', 'completion@40=lost'],
+      packageOf('nvme'),
+    );
     expect(lost.out).toContain('IO_FAILED');
     expect(lost.code).toBe(1);
   });
@@ -102,8 +109,7 @@ describe('the packed command', () => {
   it.each(KINDS)('makes packages that plain tsc compiles, and that work when they are compiled: %s', async (kind) => {
     const path = packageOf(kind);
     await must('npm', ['run', 'build'], path);
-    const built = ['pincushion', 'verify', join('dist', 'plugin.js'), '--limit', '3'];
-    const { out } = await must('npx', built, path);
+    const { out } = await must(commandOf(path), ['verify', join('dist', 'plugin.js'), '--limit', '3'], path);
     expect(out).toMatch(/trials: nothing found/);
   });
 
@@ -125,10 +131,10 @@ describe('the packed command', () => {
     const dropped = written.replace('yield* this.idle();', 'this.idle();');
     expect(dropped).not.toBe(written);
     writeFileSync(file, dropped);
-    const linted = await run('npx', ['eslint', '.'], path);
+    const linted = await run(join(path, 'node_modules/.bin/eslint'), ['.'], path);
     expect(linted.out).toContain('@pincushion/no-dropped-task');
     expect(linted.code).toBe(1);
-    const verified = await run('npx', ['pincushion', 'verify', '.', '--limit', '1'], path);
+    const verified = await run(commandOf(path), ['verify', '.', '--limit', '1'], path);
     expect(verified.out).toMatch(/TASK_NEVER_STARTED[^]*my-rdma\.driver\.ts:175:10/);
     expect(verified.code).toBe(1);
     writeFileSync(file, written);

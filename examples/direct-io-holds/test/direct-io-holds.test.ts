@@ -43,7 +43,7 @@ describe('a page that a disk fills', () => {
     }
   });
 
-  it('is waited for by fsync under wait, unless nobody can see that it is held: the plain reference of get (seed 003)', () => {
+  it('is waited for by fsync under wait, unless nobody can see that it is held: the plain reference of get (Hubbard 2021)', () => {
     expect(
       ['pin', 'get', 'pin-longterm-only'].map((hold) => seen(disturb(hold as 'pin', 'writeback', 'wait')).waited),
     ).toEqual([true, false, true]);

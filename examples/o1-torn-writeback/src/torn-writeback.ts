@@ -78,13 +78,13 @@ class Run {
   private fd = 0;
 
   constructor(private readonly setting: Setting) {
-    const { pinned, gup = 'ignore', by, kernel = '6.18', stableWrites = false } = setting;
+    const { pinned, gup, by, kernel = '6.18', stableWrites = false } = setting;
     const description: MachineInput = {
       memory: {
         ram: '64MiB',
         writeback: {
           pinned,
-          gup,
+          ...(gup === undefined ? {} : { gup }),
           flusher: by === 'flusher',
           // By itself it comes too late to disturb: it is woken in the middle of the frame, as when memory is short.
           flushInterval: '100ms',

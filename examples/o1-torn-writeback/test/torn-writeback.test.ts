@@ -50,9 +50,14 @@ describe('a page that is written to disk while a device fills it (objective O1)'
   });
 });
 
-describe('a pin that comes while the page is on its way (seed 002)', () => {
-  it('is not seen by bounce: the page was not pinned when it was written', () => {
-    const { blocks, isIntact } = run({ pinned: 'bounce', first: 'write' });
+describe('a pin that comes while the page is on its way (Glisse 2018)', () => {
+  it('waits under bounce until the page is written, so the block is what was given to the disk', () => {
+    const { blocks, isIntact, grab, counts } = run({ pinned: 'bounce', first: 'write' });
+    expect([blocks, isIntact, grab.result, counts.gupWaits]).toEqual([['11111111', '11111111'], true, 4096, 1]);
+  });
+
+  it('tears the block where GUP does not look: the page was not pinned when bounce looked at it', () => {
+    const { blocks, isIntact } = run({ pinned: 'bounce', gup: 'ignore', first: 'write' });
     expect([blocks, isIntact]).toEqual([['11111111', '22111111'], false]);
   });
 

@@ -47,7 +47,7 @@ export function admit(disk: Disk, bio: Bio, plug: Plug | null): void {
       flushesOf(disk, bio).insert(bio);
       break;
     case BioOp.discard:
-      discardRange(disk, bio);
+      discardRange(disk, bio, plug);
       break;
     case BioOp.writeZeroes:
       zeroRange(disk, bio);
@@ -57,13 +57,13 @@ export function admit(disk: Disk, bio: Bio, plug: Plug | null): void {
   }
 }
 
-function discardRange(disk: Disk, bio: Bio): void {
+function discardRange(disk: Disk, bio: Bio, plug: Plug | null): void {
   if (disk.limits.maxDiscardBytes === 0) {
     bio.owner.endLater(bio, BlkStatus.notSupp);
     return;
   }
   if (discardWithinLimits(disk, bio, 0) === bio.bytes) {
-    issue(disk, bio, null);
+    issue(disk, bio, plug);
     return;
   }
   holdForParts(bio);

@@ -17,7 +17,7 @@
  * Source: Linux 6.18 block/fops.c (__blkdev_direct_IO, __blkdev_direct_IO_async, blkdev_bio_end_io,
  * blkdev_dio_invalid), block/ioctl.c.
  */
-import { PAGE_SIZE } from '@pincushion/mm';
+import { FOLL_PCI_P2PDMA, PAGE_SIZE } from '@pincushion/mm';
 import type { Memory, Mm } from '@pincushion/mm';
 import { Context, EINVAL, EIO, ENODEV, ENOSPC, WaitQueue, sleeping } from '@pincushion/sim';
 import type { Blocker, ContextStack, MaySleep, Task, World } from '@pincushion/sim';
@@ -51,6 +51,8 @@ export class DirectIo {
   private readonly world: World;
   private readonly contexts: ContextStack;
   private readonly pool: BioPool;
+  /** FOLL_PCI_P2PDMA when the disk takes memory of other devices, else 0. */
+  private readonly peerFlag: number;
   private readonly ownerId: number;
   private readonly blockBytes: number;
   private readonly blockMask: number;
@@ -91,6 +93,7 @@ export class DirectIo {
     this.contexts = memory.world.contexts;
     this.pool = new BioPool(memory, limits.maxPages);
     this.ownerId = memory.ledger.owner(owner);
+    this.peerFlag = limits.pciP2pdma === true && memory.pciFrames > 0 ? FOLL_PCI_P2PDMA : 0;
     this.blockBytes = limits.logicalBlockBytes;
     this.blockMask = limits.logicalBlockBytes - 1;
     this.addressMask = (limits.dmaAlignmentBytes ?? limits.logicalBlockBytes) - 1;
@@ -122,7 +125,16 @@ export class DirectIo {
     if (!this.fitsBio(address, bytes, sector)) return this.begin(op, address, bytes, sector, cpu, token, 0);
     const bio = this.pool.alloc();
     bio.op = op;
-    const added = bioAddUserPages(bio, this.memory, this.mm, address, bytes, this.blockBytes, this.ownerId);
+    const added = bioAddUserPages(
+      bio,
+      this.memory,
+      this.mm,
+      address,
+      bytes,
+      this.blockBytes,
+      this.ownerId,
+      this.peerFlag,
+    );
     if (added !== bytes) return this.submitPart(bio, added, address, bytes, sector, cpu, token);
     bio.privateData = token;
     bio.endIo = this.wholeEndIo;
@@ -251,7 +263,16 @@ export class DirectIo {
       const bio = this.pool.alloc();
       bio.op = op;
       const wanted = left <= maxBytes ? left : maxBytes;
-      const added = bioAddUserPages(bio, this.memory, this.mm, address, wanted, this.blockBytes, this.ownerId);
+      const added = bioAddUserPages(
+        bio,
+        this.memory,
+        this.mm,
+        address,
+        wanted,
+        this.blockBytes,
+        this.ownerId,
+        this.peerFlag,
+      );
       if (typeof added !== 'number') return this.pumpLater(slot, bio, added, address, left, sector, cpu);
       if (added < 0) return this.refusedBuffer(slot, bio, added, left);
       this.start(slot, bio, sector, cpu);

@@ -28,6 +28,10 @@ export class MultiQueueDisk extends Disk {
     super(name, capacitySectors, { ...limits, poll: pollQueues.length > 0 });
   }
 
+  override update(capacitySectors: number, limits: QueueLimits): void {
+    super.update(capacitySectors, { ...limits, poll: this.pollQueues.length > 0 });
+  }
+
   override queueBio(bio: Bio): undefined {
     this.queueOf(bio).insert(bio);
   }

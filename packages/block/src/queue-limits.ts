@@ -33,6 +33,11 @@ export interface QueueLimits {
   readonly maxDiscardBytes?: number;
   /** Discards are split at multiples of this, bytes, whole blocks; the logical block when absent. */
   readonly discardGranularityBytes?: number;
+  /**
+   * Ranges of one discard (max_discard_segments). More than one: discards that wait are collected into a request, adjacent or
+   * not, whose bios the driver reads one by one. One when absent.
+   */
+  readonly maxDiscardSegments?: number;
   /** Longest write-zeroes bio, bytes; without limit when absent, 0: the device has none, zero pages are written. */
   readonly maxWriteZeroesBytes?: number;
   /**
@@ -42,6 +47,8 @@ export interface QueueLimits {
   readonly volatileCache?: boolean;
   /** The device knows FUA (BLK_FEAT_FUA); when absent a flush after the data stands for it. */
   readonly fua?: boolean;
+  /** Bios may have memory of other devices in them (BLK_FEAT_PCI_P2PDMA); when absent pins of it are refused. */
+  readonly pciP2pdma?: boolean;
   /** The disk can be polled (BLK_FEAT_POLL); a disk with several queues says so itself when it has some to poll. */
   readonly poll?: boolean;
 }
@@ -54,6 +61,7 @@ export function checkLimits(name: string, limits: QueueLimits): void {
     atLeast('maxBytes', limits.maxBytes, block) ??
     atLeast('maxPages', limits.maxPages, 1) ??
     atLeast('maxSegments', limits.maxSegments, 1) ??
+    atLeast('maxDiscardSegments', limits.maxDiscardSegments, 1) ??
     atLeast('maxSegmentBytes', limits.maxSegmentBytes, PAGE_SIZE) ??
     powerOfTwo('segmentBoundaryBytes', limits.segmentBoundaryBytes, PAGE_SIZE, Infinity) ??
     (limits.virtBoundaryBytes === 0 ? null : powerOfTwo('virtBoundaryBytes', limits.virtBoundaryBytes, 4, PAGE_SIZE)) ??

@@ -9,20 +9,22 @@ import type { Blocker, Task, Thread, World } from '@pincushion/sim';
 import { BioState } from './bio';
 import type { Bio } from './bio';
 import type { Disk } from './disk';
+import type { Plug } from './plug';
 import { blkStatusToErrno } from './status';
 import { submitBio } from './submit';
 
 /**
  * Submits a bio and waits for its end. Task context. The bio must have no `endIo`; afterwards it is the caller's, who gives
  * its pages back and frees it.
+ * @param plug holds the bio back until the caller sleeps, for neighbours that come before
  * @returns 0, or the errno of how it ended
  */
-export function submitBioWait(disk: Disk, bio: Bio): Task<number> {
+export function submitBioWait(disk: Disk, bio: Bio, plug: Plug | null = null): Task<number> {
   const { world } = bio.owner.memory;
-  return sleeping(world, `submitBioWait on ${disk.name}`, () => submitAndSleep(world, disk, bio));
+  return sleeping(world, `submitBioWait on ${disk.name}`, () => submitAndSleep(world, disk, bio, plug));
 }
 
-function* submitAndSleep(world: World, disk: Disk, bio: Bio): Generator<Blocker, number, undefined> {
+function* submitAndSleep(world: World, disk: Disk, bio: Bio, plug: Plug | null): Generator<Blocker, number, undefined> {
   let sleeper: Thread | null = null;
   bio.endIo = () => {
     if (sleeper !== null) world.wake(sleeper);
@@ -35,7 +37,7 @@ function* submitAndSleep(world: World, disk: Disk, bio: Bio): Generator<Blocker,
       return true;
     },
   };
-  submitBio(disk, bio);
+  submitBio(disk, bio, plug);
   while (bio.state !== BioState.ended) yield end;
   return blkStatusToErrno(bio.status);
 }

@@ -40,39 +40,52 @@ const INT_MAX = 0x7fffffff;
  */
 export function submitBio(disk: Disk, bio: Bio, plug: Plug | null = null): void {
   if (bio.state !== FILLING) notFilling(bio);
-  const owner = bio.owner;
-  const world = owner.memory.world;
-  const bytes = bio.bytes;
-  const op = bio.op;
   // Low bits of a double: exact, whatever is above them.
-  if ((bytes & disk.blockMask) !== 0) partOfBlock(disk, bio);
-  const straight =
+  if ((bio.bytes & disk.blockMask) !== 0) partOfBlock(disk, bio);
+  const straight = goesStraight(disk, bio) && plug === null;
+  if (!straight && disk.frozenOut !== null) {
+    disk.frozenOut.push({ bio, plug });
+    return;
+  }
+  if (!straight && !dataMatches(bio) && (bio.op === OP_READ || bio.op === OP_WRITE)) wrongPages(disk, bio);
+  begin(disk, bio);
+  if (disk.gone) bio.owner.endLater(bio, BlkStatus.offline);
+  else if (!isWithin(disk, bio)) bio.owner.endLater(bio, BlkStatus.ioerr);
+  else if (straight) disk.queueBio(bio);
+  else admit(disk, bio, plug);
+}
+
+/** Whether the driver can have a bio as it is. In functions of its own, as what follows: each is compiled into its caller. */
+function goesStraight(disk: Disk, bio: Bio): boolean {
+  const { op } = bio;
+  return (
     (op === OP_READ || op === OP_WRITE) &&
-    bytes <= disk.straightBytes &&
+    bio.bytes <= disk.straightBytes &&
     bio.pageCount <= disk.straightPages &&
     (bio.flags & ATTENTION) === 0 &&
     !bio.vectored &&
-    (bio.firstOffset & disk.dmaMask) === 0 &&
-    plug === null;
-  if (!straight && !dataMatches(bio) && (op === OP_READ || op === OP_WRITE)) wrongPages(disk, bio);
+    (bio.firstOffset & disk.dmaMask) === 0
+  );
+}
+
+/** From here on the bio is in flight. */
+function begin(disk: Disk, bio: Bio): void {
+  const owner = bio.owner;
+  const world = owner.memory.world;
   bio.disk = disk;
   bio.state = SUBMITTED;
   bio.submittedNs = world.now;
   if (disk.world !== world) disk.world = world;
   disk.inFlight++;
-  if (owner.onSubmit.on) owner.onSubmit.emit(bio.id, op, bio.sector, bytes / 512);
+  if (owner.onSubmit.on) owner.onSubmit.emit(bio.id, bio.op, bio.sector, bio.bytes / 512);
   if (owner.withSites) bio.submitTrace = new CallTrace();
-  if (disk.gone) {
-    owner.endLater(bio, BlkStatus.offline);
-    return;
-  }
+}
+
+/** bio_check_eod. */
+function isWithin(disk: Disk, bio: Bio): boolean {
+  const { bytes, sector } = bio;
   const sectors = bytes <= INT_MAX ? bytes >>> 9 : bytes / 512;
-  if (!(bio.sector >= 0 && bio.sector + sectors <= disk.capacitySectors)) {
-    owner.endLater(bio, BlkStatus.ioerr);
-    return;
-  }
-  if (straight) disk.queueBio(bio);
-  else admit(disk, bio, plug);
+  return sector >= 0 && sector + sectors <= disk.capacitySectors;
 }
 
 function notFilling(bio: Bio): never {

@@ -134,3 +134,42 @@ describe('a plug (blk_start_plug, blk_finish_plug)', () => {
     expect([disk.inFlight, disk.parts?.live]).toEqual([0, 0]);
   });
 });
+
+describe('discards in a plug (bio_attempt_discard_merge)', () => {
+  function discards(limits: Partial<QueueLimits>, ranges: readonly (readonly [sector: number, sectors: number])[]) {
+    const machine = plugBench(limits);
+    const { disk, kernel, plug } = machine;
+    ranges.forEach(([sector, sectors], i) => {
+      submitBio(disk, Object.assign(kernel.bio(BioOp.discard, sector, [], i), { bytes: sectors * 512 }), plug);
+    });
+    plug.finish();
+    return machine;
+  }
+  const RANGES = [
+    [800, 8],
+    [0, 16],
+    [400, 8],
+  ] as const;
+
+  it('become one request with a range each when the disk takes several, wherever they lie', () => {
+    const { disk, kernel } = discards({ maxDiscardSegments: 256 }, RANGES);
+    expect(disk.held).toHaveLength(1);
+    const [request] = disk.held;
+    const ranges: string[] = [];
+    for (let bio = request.first; bio !== null; bio = bio.next) ranges.push(`${bio.sector}+${bio.bytes / 512}`);
+    expect([ranges, request.bytes, request.pageCount]).toEqual([['800+8', '0+16', '400+8'], 32 * 512, 0]);
+    disk.interrupt();
+    expect(kernel.ended).toEqual(['0:0', '1:0', '2:0']);
+    expect(disk.inFlight).toBe(0);
+  });
+
+  it.each<[string, Partial<QueueLimits>, number]>([
+    ['the disk takes one range', {}, 3],
+    ['the disk takes two', { maxDiscardSegments: 2 }, 2],
+    ['together they are longer than a discard may be', { maxDiscardSegments: 256, maxDiscardBytes: 24 * 512 }, 2],
+  ])('stay apart as far as %s', (_what, limits, requests) => {
+    const { disk } = discards(limits, RANGES);
+    expect(disk.held).toHaveLength(requests);
+    while (disk.held.length > 0) disk.interrupt();
+  });
+});

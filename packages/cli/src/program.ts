@@ -16,6 +16,7 @@ import { machineCommand } from './commands/machine';
 import { newCommand } from './commands/new';
 import { replayCommand } from './commands/replay';
 import { runWorkloadsCommand } from './commands/run';
+import { serveCommand } from './commands/serve';
 import { showcaseCommand } from './commands/showcase';
 import { verifyCommand } from './commands/verify';
 import { ExitCode } from './exit-codes';
@@ -32,6 +33,7 @@ const SUBCOMMANDS = [
   fuzzCommand,
   verifyCommand,
   replayCommand,
+  serveCommand,
   newCommand,
   demoCommand,
   showcaseCommand,

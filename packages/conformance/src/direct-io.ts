@@ -1,78 +1,91 @@
 /**
- * Direct I/O of a file on a file system with a store, from and to the memory of a process; the file itself is not here.
- *
- * The pages are pinned, dirtied at submission and again at the end when the device wrote them, and unpinned. A range that
- * cannot be pinned to its end is transferred as far as it could and fails as a whole. Kernels before 6.5 took plain
- * references instead of pins.
- * Source followed: fs/iomap/direct-io.c `iomap_dio_bio_iter`, block/bio.c `bio_iov_iter_get_pages`,
- * `bio_set_pages_dirty` (6.18).
+ * The two files that the recordings' direct I/O reads and writes, on a file system on a RAM disk: `pattern`, whose block k is
+ * full of byte k, and `scratch`. Neither is in the page cache.
  */
-import { EFAULT } from '@pincushion/sim';
+import type { FileSystem } from '@pincushion/fs';
+import { openedAtOnce } from '@pincushion/fs';
+import { PAGE_SIZE } from '@pincushion/mm';
+import type { DirectTransfers, MappableFile, Mm } from '@pincushion/mm';
+import { EOPNOTSUPP } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
-import { FOLL_WRITE, PAGE_SIZE, frameOf, newGottenPages, newPinnedPages } from '@pincushion/mm';
-import type { Memory, Mm } from '@pincushion/mm';
 
-/** BIO_MAX_VECS: pages that one bio can hold. */
-const PAGES_PER_BIO = 256;
+const PATTERN_BLOCKS = 256;
+const SCRATCH_BLOCKS = 16;
 
-interface DirectIoMachine {
-  readonly memory: Memory;
-  settle(result: MaySleep): number;
+export class DirectIoFiles {
+  private readonly pattern: BlockFile;
+  private readonly scratch: BlockFile;
+
+  constructor(settle: (result: MaySleep) => number, fs: FileSystem) {
+    this.pattern = new BlockFile(settle, fs, '.pattern', PATTERN_BLOCKS);
+    this.scratch = new BlockFile(settle, fs, '.scratch', SCRATCH_BLOCKS);
+  }
+
+  /** Reads blocks of the pattern from block `first` on: pages, fewer at its end, or -errno. */
+  read(mm: Mm, address: number, pages: number, first: number): number {
+    this.pattern.fill(first, first + pages);
+    return this.pattern.transfer((io) => io.read(address, pages * PAGE_SIZE, first * PAGE_SIZE), mm);
+  }
+
+  /** Writes to the beginning of the scratch file: pages or -errno. */
+  write(mm: Mm, address: number, pages: number): number {
+    this.scratch.fill(0, pages);
+    return this.scratch.transfer((io) => io.write(address, pages * PAGE_SIZE, 0), mm);
+  }
+
+  /** The first byte of the scratch file. */
+  firstWritten(): number {
+    return this.scratch.firstByte();
+  }
 }
 
-/**
- * Moves `pages` pages from `address` on, page aligned; `each` is told the frame of every page while the device has it.
- * `isRead`: the device writes memory. Pages moved, all of them, or -errno of the first that could not be had.
- */
-export function directIo(
-  machine: DirectIoMachine,
-  mm: Mm,
-  address: number,
-  pages: number,
-  isRead: boolean,
-  each: (pfn: number, page: number) => undefined,
-): number {
-  const { profile } = machine.memory;
-  const move = profile.directIoPins ? movePinned : moveGotten;
-  let done = 0;
-  while (done < pages) {
-    const wanted = Math.min(pages - done, PAGES_PER_BIO);
-    const first = done;
-    const got = move(machine, mm, address + first * PAGE_SIZE, wanted, isRead, (pfn, k) => {
-      each(pfn, first + k);
-      return undefined;
-    });
-    if (got <= 0) return got === 0 ? -EFAULT : got;
-    done += got;
+/** A file opened with O_DIRECT, by whoever wants. */
+class BlockFile {
+  private readonly file: MappableFile;
+  private readonly users = new Map<Mm, DirectTransfers>();
+  private readonly isFilled: Uint8Array;
+
+  constructor(
+    private readonly settle: (result: MaySleep) => number,
+    fs: FileSystem,
+    name: string,
+    blocks: number,
+  ) {
+    const file = openedAtOnce(fs.create(name));
+    if (typeof file === 'number') throw new Error(`the disk of the recordings has no room for ${name}`);
+    this.file = file;
+    this.isFilled = new Uint8Array(blocks);
+    settle(file.fallocate?.(0, 0, blocks * PAGE_SIZE) ?? -EOPNOTSUPP);
   }
-  return done;
+
+  /** Gives blocks [first, end) their content, those that have none: what nobody reads need not be on disk. */
+  fill(first: number, end: number): void {
+    const { file, isFilled } = this;
+    const from = isFilled.indexOf(0, first);
+    if (from < 0 || from >= end) return;
+    const content = new Uint8Array(PAGE_SIZE);
+    for (let block = from; block < Math.min(end, isFilled.length); block++) {
+      if (isFilled[block] !== 0) continue;
+      isFilled[block] = 1;
+      this.settle(file.write(block * PAGE_SIZE, content.fill(block), 0, PAGE_SIZE));
+    }
+    this.settle(file.syncFileRange());
+    this.settle(file.fadviseDontneed());
+  }
+
+  /** Direct I/O of a process: pages or -errno. */
+  transfer(move: (io: DirectTransfers) => MaySleep, mm: Mm): number {
+    const io = this.users.get(mm) ?? this.file.direct?.(mm, 'direct I/O') ?? null;
+    if (io === null) throw new Error('a file on a disk has no direct I/O');
+    this.users.set(mm, io);
+    const bytes = this.settle(move(io));
+    return bytes < 0 ? bytes : bytes / PAGE_SIZE;
+  }
+
+  firstByte(): number {
+    const byte = new Uint8Array(1);
+    this.settle(this.file.read(0, byte, 0, 1));
+    this.settle(this.file.fadviseDontneed());
+    return byte[0];
+  }
 }
-
-type Move = typeof directIo;
-
-const movePinned: Move = (machine, mm, address, pages, isRead, each) => {
-  const { gup, ledger } = machine.memory;
-  const pins = newPinnedPages(pages);
-  const owner = ledger.owner('direct I/O');
-  const got = machine.settle(gup.pinUserPagesFast(mm, address, pages, isRead ? FOLL_WRITE : 0, pins, 0, owner));
-  for (let k = 0; k < got; k++) {
-    if (isRead) gup.markDirty(pins[k]);
-    each(frameOf(pins[k]), k);
-  }
-  if (got > 0) machine.settle(gup.unpinUserPagesDirtyLock(pins, 0, got, isRead));
-  return got;
-};
-
-const moveGotten: Move = (machine, mm, address, pages, isRead, each) => {
-  const { gup, ledger } = machine.memory;
-  const gotten = newGottenPages(pages);
-  const owner = ledger.owner('direct I/O');
-  const got = machine.settle(gup.getUserPagesFast(mm, address, pages, isRead ? FOLL_WRITE : 0, gotten, 0, owner));
-  for (let k = 0; k < got; k++) {
-    if (isRead) gup.markDirty(gotten[k]);
-    each(gotten[k], k);
-    if (isRead) machine.settle(gup.setPageDirtyLock(gotten[k]));
-  }
-  if (got > 0) gup.putPages(gotten, 0, got);
-  return got;
-};

@@ -5,6 +5,8 @@ import { gunzipSync } from 'node:zlib';
 import { invalid, isRecord, looksLikeScenario, parseJson, parseScenarios } from './recording';
 import type { Scenario } from './recording';
 import { looksLikePinCases, parsePinCases } from './pin-cases/table';
+import { looksLikeTranscript, parseTranscript } from './nvme/transcript';
+import type { Transcript } from './nvme/transcript';
 import { looksLikeSelftests, parseSelftests } from './selftests/table';
 
 /** A recording, parsed. */
@@ -25,7 +27,7 @@ interface RecordingFormat {
 const FORMATS: readonly RecordingFormat[] = [
   {
     name: 'memory scenarios',
-    recognises: looksLikeScenario,
+    recognises: (first) => looksLikeScenario(first) && !looksLikeTranscript(first),
     open: (text, file) => ({ file, scenarios: parseScenarios(text, file) }),
   },
   {
@@ -43,10 +45,24 @@ const FORMATS: readonly RecordingFormat[] = [
 /** Whether the content is a recording that can be replayed: for looking through folders. Never throws. */
 export function isRecording(data: Uint8Array): boolean {
   try {
-    return formatOf(textOf(data, ''), '') !== null;
+    return formatOf(textOf(data, ''), '') !== null || isTranscript(data);
   } catch {
     return false;
   }
+}
+
+/** Whether the content is what a reference NVMe controller answered, and not memory of a kernel. Never throws. */
+export function isTranscript(data: Uint8Array): boolean {
+  try {
+    return looksLikeTranscript(firstDocument(textOf(data, ''), ''));
+  } catch {
+    return false;
+  }
+}
+
+/** Parses a transcript; `data` may be gzip. Throws `UsageError` RECORDING_INVALID that names the step. */
+export function readTranscript(file: string, data: Uint8Array): Transcript {
+  return parseTranscript(textOf(data, file), file);
 }
 
 /**
@@ -59,7 +75,7 @@ export function readRecording(file: string, data: Uint8Array): Recording {
   const format = formatOf(text, file);
   if (format !== null) return format.open(text, file);
   throw invalid(file, 'this is no recording that can be replayed', {
-    expected: FORMATS.map(({ name }) => name).join(', '),
+    expected: [...FORMATS.map(({ name }) => name), 'transcripts of an NVMe controller'].join(', '),
     actual: describeForeign(text),
   });
 }

@@ -1,5 +1,5 @@
 /** Replays recordings of real kernels on emulated machines and compares every step. */
-export { isRecording, readRecording } from './formats';
+export { isRecording, isTranscript, readRecording, readTranscript } from './formats';
 export type { Recording } from './formats';
 export { parseScenarios } from './recording';
 export type { FrameState, OperationArguments, ProcessAccounts, Scenario, SnapshotDelta, Step } from './recording';
@@ -22,6 +22,10 @@ export type {
   FileReport,
   FileResult,
 } from './report';
+export { CHOICES } from './nvme/choices';
+export { replayTranscript, transcriptAgrees } from './nvme/transcript-replay';
+export type { TranscriptResult } from './nvme/transcript-replay';
+export type { Transcript } from './nvme/transcript';
 export { parseScript, scriptText } from './script/script';
 export type { Script, ScriptStep } from './script/script';
 export { randomProgram } from './random-programs/generator';

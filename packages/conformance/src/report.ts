@@ -12,6 +12,10 @@ import { agreesUpTo, replayScenario } from './replay';
 import type { Disagreement, ReplayedStep, ScenarioResult } from './replay';
 import type { Snapshot } from './snapshot';
 import { outcomeText, sentence } from './story';
+import { transcriptAgrees } from './nvme/transcript-replay';
+import type { TranscriptResult } from './nvme/transcript-replay';
+import { renderTranscripts, transcriptReport } from './nvme/transcript-report';
+import type { TranscriptReport } from './nvme/transcript-report';
 
 type Paint = (text: string) => string;
 
@@ -60,6 +64,8 @@ export interface ConformanceReport {
   /** Scenarios that agree in each tier, whatever the others say. */
   readonly tiers: Readonly<Record<string, number>>;
   readonly files: readonly FileReport[];
+  /** What a reference NVMe controller answered; only where such files were given. Each counts as a scenario. */
+  readonly transcripts?: readonly TranscriptReport[];
 }
 
 export interface FileReport {
@@ -85,16 +91,21 @@ export interface DisagreementReport {
   readonly got: string;
 }
 
-export function conformanceReport(files: readonly FileResult[], tier: Tier): ConformanceReport {
+export function conformanceReport(
+  files: readonly FileResult[],
+  tier: Tier,
+  transcripts: readonly TranscriptResult[] = [],
+): ConformanceReport {
   const reports = files.map((file) => fileReport(file, tier));
   const sum = (of: (report: FileReport) => number): number => reports.reduce((total, report) => total + of(report), 0);
   return {
     schemaVersion: 1,
     tier,
-    scenarios: sum(({ scenarios }) => scenarios),
-    agree: sum(({ agree }) => agree),
+    scenarios: sum(({ scenarios }) => scenarios) + transcripts.length,
+    agree: sum(({ agree }) => agree) + transcripts.filter(transcriptAgrees).length,
     tiers: Object.fromEntries(upTo(tier).map((each) => [each, sum(({ tiers }) => tiers[each])])),
     files: reports,
+    ...(transcripts.length === 0 ? {} : { transcripts: transcripts.map(transcriptReport) }),
   };
 }
 
@@ -136,9 +147,10 @@ export function renderConformance(
   files: readonly FileResult[],
   { tier, show }: ConformanceOptions,
   style: ConformanceStyle = PLAIN_CONFORMANCE_STYLE,
+  transcripts: readonly TranscriptResult[] = [],
 ): string {
-  const report = conformanceReport(files, tier);
-  const lines = tableLines(report, tier, style);
+  const report = conformanceReport(files, tier, transcripts);
+  const lines = files.length === 0 ? [] : tableLines(conformanceReport(files, tier), tier, style);
   const differing = files.flatMap(({ recording, results }) =>
     results.filter((result) => !agreesUpTo(result, tier)).map((result) => ({ recording, result })),
   );
@@ -146,6 +158,10 @@ export function renderConformance(
     lines.push('', ...storyOf(recording, result, tier, style));
   const untold = differing.slice(show);
   if (untold.length > 0) lines.push('', ...restLines(untold, tier, style));
+  if (transcripts.length > 0) {
+    if (lines.length > 0) lines.push('');
+    lines.push(...renderTranscripts(transcripts, show, style));
+  }
   const paint = report.agree === report.scenarios ? style.good : style.bad;
   lines.push('', paint(`${report.agree} of ${report.scenarios} scenarios agree`));
   return `${lines.join('\n')}\n`;

@@ -5,22 +5,20 @@
  * is inherited by its children and ends with the last process that has it, as file descriptors do.
  * What each operation does is in `operations/`, one file for each kernel path.
  */
-import { newMemoryFileSystem } from '@pincushion/fs';
 import type { FileSystem } from '@pincushion/fs';
 import { World, errnoName } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
 import type { Mm, User } from '@pincushion/mm';
-import { bootMemory, startProcess } from './machine-set-up';
+import { bootMemory, mountDisk, startProcess } from './machine-set-up';
 import type { SetUp } from './machine-set-up';
 import { OBSERVED_PAGES, Observer } from './observer';
 import type { ObservedHold, ObservedProcess, ObservedRegion } from './observer';
 import type { ObservedMemory } from './observed-memory';
 import type { OperationArguments, Outcome, ProcessAccounts } from './recording';
+import { DirectIoFiles } from './direct-io';
 import { Call, UnknownArgument } from './operation';
 import { operations } from './operations';
 
-/** `read_ahead_kb` of the disk that the recordings were made on. */
-const RECORDED_READAHEAD_BYTES = 8 << 20;
 const FIRST_REGION = 0x10000000000;
 const REGION_STRIDE = 0x40000000;
 
@@ -79,6 +77,7 @@ export class ScenarioMachine {
   dropped = false;
   readonly observer: Observer;
   private mounted: FileSystem | null = null;
+  private directFiles: DirectIoFiles | null = null;
 
   constructor(setUp: SetUp = {}) {
     this.memory = bootMemory(this.world, setUp);
@@ -86,9 +85,14 @@ export class ScenarioMachine {
     this.observer = new Observer(this.memory, this);
   }
 
-  /** A file system with a store; mounted when a file is made on it. */
+  /** A file system on a RAM disk; mounted when a file is made on it. */
   get fileSystem(): FileSystem {
-    return (this.mounted ??= newMemoryFileSystem(this.memory, { readaheadBytes: RECORDED_READAHEAD_BYTES }));
+    return (this.mounted ??= mountDisk(this.memory));
+  }
+
+  /** Files on it for direct I/O. */
+  get directIo(): DirectIoFiles {
+    return (this.directFiles ??= new DirectIoFiles((result) => this.settle(result), this.fileSystem));
   }
 
   /** Does one step. */

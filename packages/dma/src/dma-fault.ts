@@ -24,6 +24,8 @@ export interface DomainFacts {
   readonly table: IoPageTable;
   readonly history: MappingHistory;
   readonly findings: Findings;
+  /** Null for addresses that are no bus addresses. */
+  explainBusAddress(iova: number): string | null;
 }
 
 function hex(address: number): string {
@@ -61,6 +63,8 @@ function surroundings(facts: DomainFacts, iova: number): Surroundings {
   const details: string[] = [];
   const sites: FindingSite[] = [];
   const page = Math.floor(iova / PAGE_SIZE);
+  const onBus = facts.explainBusAddress(iova);
+  if (onBus !== null) return { details: [onBus], sites };
   if (!(page >= 0 && page < facts.table.coveredPages + NEIGHBOURHOOD_PAGES)) {
     details.push('the address is far outside everything that was ever mapped for the device');
     return { details, sites };

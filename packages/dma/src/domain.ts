@@ -1,5 +1,5 @@
 /**
- * What one device can reach: its I/O page table, seen from the driver (map, unmap) and from the device (read, write).
+ * What one device can reach: its I/O page table, as the driver fills it (map, unmap). What the device does with it is in device-access.ts.
  *
  * A mapping is a range of IOVAs that starts at the same offset in its page as the memory does. It gives the device the
  * permission of its direction (DM-01) on whole pages, as an IOMMU works on pages; everything else faults. The domain
@@ -8,23 +8,21 @@
  *
  * All functions may be called in any context and none sleeps. Results below 0 are negative errnos.
  * Left out on purpose: ownership between map and unmap (DM-03, sync_for_cpu and sync_for_device do nothing on coherent
- * devices), bounce buffers (DM-04), peer-to-peer segments.
+ * devices), bounce buffers (DM-04).
  * Source: Linux 6.18 kernel/dma/mapping.c, drivers/iommu/dma-iommu.c, kernel/dma/debug.c.
  */
 import { FRAME_MASK, PAGE_SIZE } from '@pincushion/mm';
-import type { Ledger, Memory, PageBytes } from '@pincushion/mm';
-import { EFAULT, EINVAL, ENODEV, PincushionError, callSite } from '@pincushion/sim';
-import type { FaultSites, FindingSite, Findings, Tracepoint } from '@pincushion/sim';
+import { EINVAL, callSite } from '@pincushion/sim';
+import type { FindingSite, Tracepoint } from '@pincushion/sim';
 import { CoherentBuffer } from './coherent';
+import { DeviceAccess, NO_PEERS } from './device-access';
 import { DmaDirection, IOMMU_READ, IOMMU_WRITE, directionName, permissionOf } from './direction';
-import { reportFault, reportLeaks, reportStale, reportUnmap } from './dma-fault';
-import type { DomainFacts } from './dma-fault';
+import { reportLeaks, reportUnmap } from './dma-fault';
 import { FlushQueue } from './flush-queue';
 import {
   BYTES,
   ENTRY,
   HEAD,
-  IoPageTable,
   LEAF_MASK,
   LEAF_PAGES,
   LEAF_SHIFT,
@@ -36,15 +34,15 @@ import {
 import type { MappingRecord } from './io-page-table';
 import type { Iommu } from './iommu';
 import { IovaAllocator } from './iova';
-import { MappingHistory } from './mapping-history';
+import { PCI_WINDOW_START } from './pci/fabric';
+import type { PciFunction } from './pci/fabric';
+import { PeerWay } from './pci/peer-access';
+import type { PeerAccess } from './pci/peer-access';
 import type { ScatterList } from './scatter-list';
-import { WordWindow, firstWord } from './word-window';
 
 /** Imported bindings are getters once compiled; the hot functions read locals of the module. */
 const PAGE = PAGE_SIZE;
 const MASK = FRAME_MASK;
-const READ = IOMMU_READ;
-const WRITE = IOMMU_WRITE;
 const PAGE_BITS = 12;
 const OFFSET_MASK = PAGE - 1;
 const LEAF_BITS = LEAF_SHIFT;
@@ -59,84 +57,50 @@ const AT_PAGES = PAGES;
 const KIND_PAGES = MappingKind.pages;
 const permissionFor = permissionOf;
 const headFor = headOf;
-const firstWordOf = firstWord;
 /** Pages whose addresses fit an int32; arithmetic on those of higher pages is done in doubles. */
 const NEAR_PAGES = 1 << (31 - PAGE_BITS);
 /** Bytes of one mapping stay below this, so that they fit an int32. */
 const MAPPING_BYTES_MAX = 0x7fffffff;
-/** Faults that become findings, per domain; a device that runs wild repeats itself. */
-const FAULTS_REPORTED_MAX = 64;
 
-export class DmaDomain implements DomainFacts {
-  readonly table = new IoPageTable();
-  readonly history: MappingHistory;
-  readonly findings: Findings;
-  /** Accesses that were refused: faults, and everything after `block`. */
-  faultsSeen = 0;
-
-  private readonly memory: Memory;
-  private readonly bytes: PageBytes;
-  private readonly ledger: Ledger;
+export class DmaDomain extends DeviceAccess {
   private readonly ledgerOn: boolean;
-  /** The ledger's mode full: every access is told to it, and call sites of mappings are taken. */
-  private readonly ledgerFull: boolean;
-  private readonly faults: FaultSites;
-  private readonly words: WordWindow;
   private readonly iovas: IovaAllocator;
   private readonly lazy: FlushQueue | null;
-  private readonly leaves: Int32Array[];
   private readonly onMap: Tracepoint;
   private readonly onUnmap: Tracepoint;
-  private readonly onAccess: Tracepoint;
-  private readonly onFault: Tracepoint;
-  private readonly reported = new Set<string>();
   private live = 0;
-  /** Device side: addresses below this one are looked up the short way; 0 when the device is cut off. */
-  private nearEnd = 0;
-  private unreachable = false;
   private detached = false;
   private flushScheduled = false;
-  /** Time that accesses took longer by the fault plan, and that nobody has waited for yet. */
-  private owedNs = 0;
 
   /** Made by `Iommu.attach`. @param id number of the domain in its IOMMU @param name of the device */
-  constructor(
-    private readonly iommu: Iommu,
-    readonly id: number,
-    readonly name: string,
-  ) {
-    const memory = iommu.memory;
-    const world = memory.world;
-    this.memory = memory;
-    this.bytes = memory.bytes;
-    this.ledger = memory.ledger;
-    this.ledgerOn = memory.ledger.mode !== 'off';
-    this.ledgerFull = memory.ledger.mode === 'full';
-    this.faults = world.faults;
-    this.findings = world.findings;
-    this.history = new MappingHistory(world, this.ledgerFull);
-    this.words = new WordWindow(memory);
-    this.iovas = new IovaAllocator(2 ** (iommu.addressBits - 12));
+  constructor(iommu: Iommu, id: number, name: string, pciFunction: PciFunction | null = null) {
+    super(iommu, id, name, pciFunction);
+    const { world, ledger } = iommu.memory;
+    this.ledgerOn = ledger.mode !== 'off';
+    this.iovas = new IovaAllocator(iommu.iovaEnd / PAGE);
     this.lazy = iommu.mode === 'lazy' ? new FlushQueue() : null;
-    this.leaves = this.table.leaves;
     this.onMap = world.trace.point('dma:map', ['domain', 'iovaPage', 'pages', 'direction']);
     this.onUnmap = world.trace.point('dma:unmap', ['domain', 'iovaPage', 'pages', 'direction']);
-    this.onAccess = world.trace.point('dma:access', ['domain', 'iovaPage', 'bytes', 'write']);
-    this.onFault = world.trace.point('dma:fault', ['domain', 'iovaPage', 'errno', 'write']);
   }
-
-  // Driver side
 
   /**
    * Maps `length` bytes of `pages[from .. from + n)`, starting `offset` bytes into the first of them, as one range
    * (dma_map_page for one, for many what iommu_dma_map_sg does to a list of whole pages). The last page of `n` that the
    * bytes touch is the last one mapped. The caller owes `unmapPages` with the same length and direction.
    * @param pages frame numbers; the tag of pinned pages is masked @param offset bytes, 0 to 4095
-   * @returns the IOVA of the first byte, or -EINVAL, or -ENOMEM when the address space is used up
+   * Pages of a peer's memory are mapped as the way to it wants: through the IOMMU like others, or not at all, and the result is its bus
+   * address; that only for pages in a row and without others among them.
+   * @returns the IOVA of the first byte, or -EINVAL, -ENOMEM when the address space is used up, -EREMOTEIO for memory of
+   * a peer that must not be reached (PP-04)
    */
   mapPages(pages: Int32Array, from: number, n: number, offset: number, length: number, direction: number): number {
     const permission = permissionFor(direction);
-    if (permission === 0 || !(length > 0 && offset >= 0 && offset + length <= PAGE && n > 0)) {
+    const frame = pages[from] & MASK;
+    if (
+      permission === 0 ||
+      !(length > 0 && offset >= 0 && offset + length <= PAGE && n > 0) ||
+      frame >= this.peerStart
+    ) {
       return this.mapLonger(pages, from, n, offset, length, direction);
     }
     if (this.faults.armed) {
@@ -150,7 +114,7 @@ export class DmaDomain implements DomainFacts {
     }
     const words = this.leaves[page >>> LEAF_BITS];
     const at = (page & IN_LEAF) << WORDS;
-    words[at + AT_ENTRY] = (pages[from] & MASK) | permission;
+    words[at + AT_ENTRY] = frame | permission;
     words[at + AT_HEAD] = headFor(offset, KIND_PAGES, direction);
     words[at + AT_BYTES] = length;
     words[at + AT_PAGES] = 1;
@@ -193,7 +157,7 @@ export class DmaDomain implements DomainFacts {
    * meet at a page boundary become one segment, within the limits of the list. A piece longer than the segment limit stays
    * whole. The list must not change until `unmapSg`.
    * @returns segments (at least 1), also in `list.mappedCount`; or -EINVAL (empty, mapped already, a piece longer than the
-   * boundary, 2 GiB or more in all), -ENOMEM
+   * boundary, 2 GiB or more in all), -ENOMEM, -EREMOTEIO for memory of a peer that must not be reached (PP-04)
    */
   mapSg(list: ScatterList, direction: number): number {
     const permission = permissionOf(direction);
@@ -202,23 +166,33 @@ export class DmaDomain implements DomainFacts {
       const refusal = this.faults.hit('map');
       if (refusal !== 0) return refusal;
     }
-    const pages = list.layOut();
-    if (pages < 0) return pages;
     const bytes = list.totalBytes();
     if (bytes > MAPPING_BYTES_MAX) return -EINVAL;
-    const page = this.allocRange(pages);
-    if (page < 0) return page;
+    list.busAddresses.fill(0, 0, list.count);
+    if (this.peerStart !== NO_PEERS) {
+      const refusal = this.mapPeerPieces(list, direction);
+      if (refusal !== 0) return refusal;
+    }
+    const pages = list.layOut();
+    const page = pages <= 0 ? pages : this.allocRange(pages);
+    if (page < 0) {
+      this.unmapPeerPieces(list, direction);
+      return page;
+    }
+    if (pages === 0) {
+      list.merge(-1);
+      return list.mappedCount;
+    }
     for (let i = 0; i < list.count; i++) {
+      if (list.busAddresses[i] !== 0) continue;
       const first = page + list.pageIndex[i];
       const frame = list.frames[i];
       const count = list.pagesOf(i);
-      for (let k = 0; k < count; k++) {
-        this.table.setEntry(first + k, (frame + k) | permission);
-      }
+      for (let k = 0; k < count; k++) this.setEntryOfAny(first + k, frame + k, permission);
     }
-    this.table.setHead(page, pages, bytes, list.offsets[0], MappingKind.sg, direction);
-    this.live++;
     list.merge(page * PAGE);
+    this.table.setHead(page, pages, bytes, list.iovaStart & OFFSET_MASK, MappingKind.sg, direction);
+    this.live++;
     if (this.ledgerOn) this.tellRuns(page, pages, direction);
     if (this.onMap.on) this.onMap.emit(this.id, page, pages, direction);
     if (this.ledgerFull) this.history.mapped(page, this.ledger.lastMapTrace);
@@ -230,7 +204,13 @@ export class DmaDomain implements DomainFacts {
    * has segments; anything else is a finding.
    */
   unmapSg(list: ScatterList, direction: number): void {
-    const iova = list.mappedCount === 0 ? -1 : list.addresses[0];
+    if (list.mappedCount !== 0 && list.iovaStart < 0) {
+      if (list.count !== list.countWhenMapped) this.wrongCount(list, list.addresses[0], null);
+      this.unmapPeerPieces(list, direction);
+      list.mappedCount = 0;
+      return;
+    }
+    const iova = list.mappedCount === 0 ? -1 : list.iovaStart;
     const page = iova < 0 ? -1 : Math.floor(iova / PAGE);
     const head = this.table.headAt(page);
     if (head === 0 || ((head >>> 3) & 3) !== MappingKind.sg) {
@@ -239,14 +219,46 @@ export class DmaDomain implements DomainFacts {
     }
     const mapping = this.table.record(page);
     if (list.count !== list.countWhenMapped) {
-      const wrong = `with ${list.count} scatter-list entries, not the ${list.countWhenMapped} it was mapped with`;
-      reportUnmap(this, 'DMA_UNMAP_WRONG_SIZE', iova, wrong, mapping, this.unmapSite());
-      list.count = list.countWhenMapped;
+      this.wrongCount(list, iova, mapping);
     }
     if (mapping.direction !== direction) this.wrongDirection(mapping, direction);
     if (this.ledgerOn) this.tellRuns(page, mapping.pages, -1);
+    this.unmapPeerPieces(list, direction);
     list.mappedCount = 0;
     this.tearDown(page, mapping.pages, direction);
+  }
+
+  private wrongCount(list: ScatterList, iova: number, mapping: MappingRecord | null): void {
+    const wrong = `with ${list.count} scatter-list entries, not the ${list.countWhenMapped} it was mapped with`;
+    reportUnmap(this, 'DMA_UNMAP_WRONG_SIZE', iova, wrong, mapping, this.unmapSite());
+    list.count = list.countWhenMapped;
+  }
+
+  /** Gives the pieces that are reached on the bus their addresses. 0, or an errno, and none has one then. */
+  private mapPeerPieces(list: ScatterList, direction: number): number {
+    for (let i = 0; i < list.count; i++) {
+      const frame = list.frames[i];
+      let address = this.peers?.wayOfRun(frame) ?? PeerWay.host;
+      if (address === PeerWay.host || address === PeerWay.bridge) continue;
+      if (address === PeerWay.bus) {
+        address = this.mapOnBus(frame, list.pagesOf(i), list.offsets[i], list.lengths[i], direction, MappingKind.sg);
+      }
+      if (address < 0) {
+        this.unmapPeerPieces(list, direction);
+        return address;
+      }
+      list.busAddresses[i] = address;
+    }
+    return 0;
+  }
+
+  private unmapPeerPieces(list: ScatterList, direction: number): void {
+    if (this.peers === null) return;
+    for (let i = 0; i < list.count; i++) {
+      const address = list.busAddresses[i];
+      list.busAddresses[i] = 0;
+      if (address !== 0) this.unmapOnBus(this.peers, address, list.lengths[i], direction, MappingKind.sg);
+    }
   }
 
   /**
@@ -268,7 +280,7 @@ export class DmaDomain implements DomainFacts {
     const frames = new Int32Array(pages);
     for (let i = 0; i < pages; i++) {
       frames[i] = frame + i;
-      this.table.setEntry(page + i, (frame + i) | READ | WRITE);
+      this.table.setEntry(page + i, (frame + i) | IOMMU_READ | IOMMU_WRITE);
     }
     this.table.setHead(page, pages, bytes, 0, MappingKind.coherent, DmaDirection.bidirectional);
     this.live++;
@@ -276,7 +288,7 @@ export class DmaDomain implements DomainFacts {
     if (this.ledgerOn) this.ledger.mapped(this.id, iova, frames, 0, pages, DmaDirection.bidirectional);
     if (this.onMap.on) this.onMap.emit(this.id, page, pages, DmaDirection.bidirectional);
     if (this.ledgerFull) this.history.mapped(page, this.ledger.lastMapTrace);
-    const whole = this.bytes.view(frame, pages * PAGE);
+    const whole = this.memory.bytes.view(frame, pages * PAGE);
     const words = new Int32Array(whole.buffer, whole.byteOffset, Math.ceil(bytes / 4));
     return new CoherentBuffer(this, iova, frame, whole.subarray(0, bytes), words);
   }
@@ -292,142 +304,6 @@ export class DmaDomain implements DomainFacts {
     this.memory.putFolio(buffer.frame);
   }
 
-  // Device side
-
-  /**
-   * The device reads `n` bytes from memory into `into[at…]`. 0, or -EFAULT for a DMA fault, -ENODEV when the device is
-   * cut off, or the errno of an injected fault. What lies before the fault may have been transferred, page by page.
-   */
-  read(iova: number, into: Uint8Array, at: number, n: number): number {
-    if (this.faults.armed) {
-      const refusal = this.planned(iova, 0);
-      if (refusal !== 0) return refusal;
-    }
-    if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), n, 0);
-    let address = iova;
-    let done = 0;
-    while (done < n) {
-      const frame = this.translate(address, READ);
-      if (frame < 0) return frame;
-      const offset = address & OFFSET_MASK;
-      const step = n - done <= PAGE - offset ? n - done : PAGE - offset;
-      this.bytes.read(frame, offset, into, at + done, step);
-      done += step;
-      address += step;
-    }
-    return 0;
-  }
-
-  /** The device writes `n` bytes of `from[at…]` to memory. Results as `read`. */
-  write(iova: number, from: Uint8Array, at: number, n: number): number {
-    if (this.faults.armed) {
-      const refusal = this.planned(iova, 1);
-      if (refusal !== 0) return refusal;
-    }
-    if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), n, 1);
-    let address = iova;
-    let done = 0;
-    while (done < n) {
-      const frame = this.translate(address, WRITE);
-      if (frame < 0) return frame;
-      const offset = address & OFFSET_MASK;
-      const step = n - done <= PAGE - offset ? n - done : PAGE - offset;
-      this.bytes.write(frame, offset, from, at + done, step);
-      done += step;
-      address += step;
-    }
-    return 0;
-  }
-
-  /**
-   * The device reads `words` 32-bit words, for rings and descriptors: one translation. The address must be a multiple of 4
-   * and the words must lie in one page (throws DMA_INVALID). Results as `read`.
-   */
-  readWords(iova: number, into: Int32Array, at: number, words: number): number {
-    if (this.faults.armed) {
-      const refusal = this.planned(iova, 0);
-      if (refusal !== 0) return refusal;
-    }
-    const frame = this.translate(iova, READ);
-    if (frame < 0) return frame;
-    const offset = iova & OFFSET_MASK;
-    if (offset + words * 4 > PAGE || (offset & 3) !== 0) this.badWords(iova, words);
-    const source = this.words.wordsOf(frame);
-    const first = firstWordOf(frame) + (offset >>> 2);
-    copyWords(source, first, into, at, words);
-    if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), words * 4, 0);
-    return 0;
-  }
-
-  /** The device writes `words` 32-bit words; as `readWords`. */
-  writeWords(iova: number, from: Int32Array, at: number, words: number): number {
-    if (this.faults.armed) {
-      const refusal = this.planned(iova, 1);
-      if (refusal !== 0) return refusal;
-    }
-    const frame = this.translate(iova, WRITE);
-    if (frame < 0) return frame;
-    const offset = iova & OFFSET_MASK;
-    if (offset + words * 4 > PAGE || (offset & 3) !== 0) this.badWords(iova, words);
-    const target = this.words.wordsOf(frame);
-    const first = firstWordOf(frame) + (offset >>> 2);
-    copyWords(from, at, target, first, words);
-    if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), words * 4, 1);
-    return 0;
-  }
-
-  /** The device writes `n` times `byte` to memory. Results as `read`. */
-  fill(iova: number, byte: number, n: number): number {
-    if (this.faults.armed) {
-      const refusal = this.planned(iova, 1);
-      if (refusal !== 0) return refusal;
-    }
-    if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), n, 1);
-    let address = iova;
-    let left = n;
-    while (left > 0) {
-      const frame = this.translate(address, WRITE);
-      if (frame < 0) return frame;
-      const offset = address & OFFSET_MASK;
-      const step = left <= PAGE - offset ? left : PAGE - offset;
-      this.bytes.fill(frame, offset, byte, step);
-      left -= step;
-      address += step;
-    }
-    return 0;
-  }
-
-  /** Everything of an access but the data: translation, permission, traces. For devices that carry no data. Results as `read`. */
-  check(iova: number, n: number, write: boolean): number {
-    if (this.faults.armed) {
-      const refusal = this.planned(iova, write ? 1 : 0);
-      if (refusal !== 0) return refusal;
-    }
-    if (this.onAccess.on) this.onAccess.emit(this.id, Math.floor(iova / PAGE), n, write ? 1 : 0);
-    if (n > PAGE - (iova & OFFSET_MASK)) return this.checkLonger(iova, n, write);
-    const frame = n > 0 ? this.translate(iova, write ? WRITE : READ) : 0;
-    return frame < 0 ? frame : 0;
-  }
-
-  // Life of the domain
-
-  /** Cuts the device off (surprise removal): every later access fails with -ENODEV. The driver can still unmap. */
-  block(): void {
-    this.unreachable = true;
-    this.nearEnd = 0;
-  }
-
-  /** By the device: how much later it goes on, because its accesses took longer; from now on none of that. */
-  takeOwedNs(): number {
-    const ns = this.owedNs;
-    this.owedNs = 0;
-    return ns;
-  }
-
-  get blocked(): boolean {
-    return this.unreachable;
-  }
-
   /** Mappings made and not undone, coherent buffers included. */
   get liveMappings(): number {
     return this.live;
@@ -435,7 +311,7 @@ export class DmaDomain implements DomainFacts {
 
   /** The live mappings by address. For reports and tests; allocates. */
   mappings(): readonly MappingRecord[] {
-    return this.table.records();
+    return [...this.table.records(), ...(this.peers?.mappings() ?? [])];
   }
 
   /**
@@ -446,7 +322,9 @@ export class DmaDomain implements DomainFacts {
     if (this.detached) return;
     this.block();
     const left = this.table.records();
-    if (left.length > 0) reportLeaks(this, left);
+    const onBus = this.peers?.mappings() ?? [];
+    if (left.length + onBus.length > 0) reportLeaks(this, [...left, ...onBus]);
+    this.peers?.unmapAll();
     for (const mapping of left) {
       if (this.ledgerOn) this.tellRuns(mapping.page, mapping.pages, -1);
       this.history.unmapped(mapping.page, mapping.pages);
@@ -491,8 +369,17 @@ export class DmaDomain implements DomainFacts {
       if (refusal !== 0) return refusal;
     }
     const count = Math.ceil(end / PAGE);
+    const way = this.peerStart === NO_PEERS ? PeerWay.host : this.wayOf(pages, from, count);
+    if (way < 0) return way;
+    if (way === PeerWay.bus) return this.mapOnBus(pages[from] & MASK, count, offset, length, direction);
     const page = this.allocRange(count);
     if (page < 0) return page;
+    if (way === PeerWay.bridge) {
+      this.table.setHead(page, count, length, offset, MappingKind.peer, direction);
+      for (let i = 0; i < count; i++) this.setEntryOfAny(page + i, pages[from + i] & MASK, permission);
+      this.noteMapped(page, pages, from, count, direction);
+      return page * PAGE + offset;
+    }
     this.table.setHead(page, count, length, offset, KIND_PAGES, direction);
     let leaf = page >>> LEAF_BITS;
     let at = (page & IN_LEAF) << WORDS;
@@ -505,16 +392,50 @@ export class DmaDomain implements DomainFacts {
       words[at + AT_ENTRY] = (pages[from + i] & MASK) | permission;
       at += STEP;
     }
+    this.noteMapped(page, pages, from, count, direction);
+    return page * PAGE + offset;
+  }
+
+  private noteMapped(page: number, pages: Int32Array, from: number, count: number, direction: number): void {
     this.live++;
     this.ledger.mapped(this.id, page * PAGE, pages, from, count, direction);
     if (this.onMap.on) this.onMap.emit(this.id, page, count, direction);
     if (this.ledgerFull) this.history.mapped(page, this.ledger.lastMapTrace);
-    return page * PAGE + offset;
+  }
+
+  private wayOf(pages: Int32Array, from: number, count: number): number {
+    return this.peers === null ? PeerWay.host : this.peers.wayOf(pages, from, count);
+  }
+
+  /** Memory of a peer that the switch brings the device to: the bus address, or -ENOMEM. */
+  private mapOnBus(
+    frame: number,
+    count: number,
+    offset: number,
+    length: number,
+    direction: number,
+    kind: number = MappingKind.pages,
+  ): number {
+    const address = this.peers?.map(frame, count, offset, length, direction, kind) ?? -EINVAL;
+    if (address < 0) return address;
+    this.live++;
+    if (this.onMap.on) this.onMap.emit(this.id, Math.floor(address / PAGE), count, direction);
+    return address;
+  }
+
+  /** An entry of host memory, or of a peer's that is reached through the host bridge. */
+  private setEntryOfAny(page: number, frame: number, permission: number): void {
+    if (frame >= this.peerStart) this.table.setPeerEntry(page, frame, permission);
+    else this.table.setEntry(page, frame | permission);
   }
 
   /** `unmapPages` of several pages, at high addresses, in lazy mode, and everything that does not match. */
   private unmapLonger(iova: number, length: number, direction: number): void {
     const page = Math.floor(iova / PAGE);
+    if (iova >= PCI_WINDOW_START && this.peers !== null) {
+      this.unmapOnBus(this.peers, iova, length, direction, MappingKind.pages);
+      return;
+    }
     if (!(page >= 0 && page < this.table.coveredPages)) {
       this.unmapUnknown(iova, 'where nothing is mapped');
       return;
@@ -522,7 +443,8 @@ export class DmaDomain implements DomainFacts {
     const head = this.table.headAt(page);
     const words = this.leaves[page >>> LEAF_BITS];
     const at = (page & IN_LEAF) << WORDS;
-    if (head !== headOf(iova & OFFSET_MASK, KIND_PAGES, direction) || words[at + AT_BYTES] !== length) {
+    const kind = ((head >>> 3) & 3) === MappingKind.peer ? MappingKind.peer : KIND_PAGES;
+    if (head !== headOf(iova & OFFSET_MASK, kind, direction) || words[at + AT_BYTES] !== length) {
       if (!this.unmapMismatch(page, head, iova, length, direction)) return;
     }
     const count = words[at + AT_PAGES];
@@ -530,19 +452,17 @@ export class DmaDomain implements DomainFacts {
     this.tearDown(page, count, direction);
   }
 
-  /** `check` across pages. */
-  private checkLonger(iova: number, n: number, write: boolean): number {
-    const permission = write ? WRITE : READ;
-    let address = iova;
-    let left = n;
-    while (left > 0) {
-      const frame = this.translate(address, permission);
-      if (frame < 0) return frame;
-      const step = PAGE - (address & OFFSET_MASK);
-      left -= step;
-      address += step;
+  /** The end of a mapping on the bus. What does not match is a finding, as elsewhere. */
+  private unmapOnBus(peers: PeerAccess, iova: number, length: number, direction: number, kind: number): void {
+    const mapping = peers.unmap(iova, length, direction, kind);
+    if (mapping === null) {
+      this.unmapUnknown(iova, 'where nothing is mapped');
+      return;
     }
-    return 0;
+    this.live--;
+    if (mapping.bytes !== length) this.wrongSize(mapping, length);
+    if (mapping.direction !== direction) this.wrongDirection(mapping, direction);
+    if (this.onUnmap.on) this.onUnmap.emit(this.id, mapping.page, mapping.pages, direction);
   }
 
   private allocRange(pages: number): number {
@@ -587,58 +507,6 @@ export class DmaDomain implements DomainFacts {
     }
   }
 
-  /** Frame behind an address, or a negative errno when the device may not do this there. */
-  private translate(iova: number, permission: number): number {
-    if (iova >= 0 && iova < this.nearEnd) {
-      const page = iova >>> PAGE_BITS;
-      const entry = this.leaves[page >>> LEAF_BITS][((page & IN_LEAF) << WORDS) + AT_ENTRY];
-      if ((entry & permission) !== 0) {
-        const frame = entry & MASK;
-        if (this.ledgerFull) this.ledger.deviceAccess(this.id, frame, permission === WRITE, iova);
-        return frame;
-      }
-    }
-    return this.translateSlow(iova, permission);
-  }
-
-  /** At any address, of any device: also stale entries, and faults. */
-  private translateSlow(iova: number, permission: number): number {
-    if (this.unreachable) {
-      this.faultsSeen++;
-      return -ENODEV;
-    }
-    const page = Math.floor(iova / PAGE);
-    const entry = this.table.entryAt(page);
-    if ((entry & permission) !== 0) {
-      if (this.ledgerFull) this.ledger.deviceAccess(this.id, entry & MASK, permission === WRITE, iova);
-      return entry & MASK;
-    }
-    if ((this.table.stalePermission(page) & permission) !== 0) {
-      if (this.firstReport('stale', page, permission)) reportStale(this, iova, permission);
-      return entry & MASK;
-    }
-    this.faultsSeen++;
-    if (this.onFault.on) this.onFault.emit(this.id, page, -EFAULT, permission === WRITE ? 1 : 0);
-    if (this.firstReport('fault', page, permission)) reportFault(this, iova, permission);
-    return -EFAULT;
-  }
-
-  /** One finding per page and direction, and a limit to all of them. */
-  private firstReport(what: string, page: number, permission: number): boolean {
-    const key = `${what} ${page} ${permission}`;
-    if (this.reported.size >= FAULTS_REPORTED_MAX || this.reported.has(key)) return false;
-    this.reported.add(key);
-    return true;
-  }
-
-  private planned(iova: number, write: number): number {
-    const effect = this.faults.dmaAccess(write === 1);
-    if (effect?.kind === 'delay') this.owedNs += effect.ns;
-    if (effect?.kind !== 'errno') return 0;
-    if (this.onFault.on) this.onFault.emit(this.id, Math.floor(iova / PAGE), effect.errno, write);
-    return effect.errno;
-  }
-
   /** Reports what is wrong with an unmap; false when there is nothing to undo. */
   private unmapMismatch(page: number, head: number, iova: number, length: number, direction: number): boolean {
     if (head === 0) {
@@ -646,20 +514,20 @@ export class DmaDomain implements DomainFacts {
       return false;
     }
     const mapping = this.table.record(page);
-    if (mapping.kind !== MappingKind.pages || mapping.iova !== iova) {
+    const isOfPages = mapping.kind === MappingKind.pages || mapping.kind === MappingKind.peer;
+    if (!isOfPages || mapping.iova !== iova) {
       const made = mapping.kind === MappingKind.sg ? 'mapSg' : 'allocCoherent';
-      this.unmapUnknown(
-        iova,
-        mapping.kind === MappingKind.pages ? 'which is not where the mapping starts' : `which ${made} made`,
-      );
+      this.unmapUnknown(iova, isOfPages ? 'which is not where the mapping starts' : `which ${made} made`);
       return false;
     }
-    if (mapping.bytes !== length) {
-      const wrong = `with ${length} bytes, not the ${mapping.bytes} it was mapped with`;
-      reportUnmap(this, 'DMA_UNMAP_WRONG_SIZE', iova, wrong, mapping, this.unmapSite());
-    }
+    if (mapping.bytes !== length) this.wrongSize(mapping, length);
     if (mapping.direction !== direction) this.wrongDirection(mapping, direction);
     return true;
+  }
+
+  private wrongSize(mapping: MappingRecord, length: number): void {
+    const wrong = `with ${length} bytes, not the ${mapping.bytes} it was mapped with`;
+    reportUnmap(this, 'DMA_UNMAP_WRONG_SIZE', mapping.iova, wrong, mapping, this.unmapSite());
   }
 
   private wrongDirection(mapping: MappingRecord, direction: number): void {
@@ -690,24 +558,4 @@ export class DmaDomain implements DomainFacts {
       start = stop + 1;
     }
   }
-
-  private badWords(iova: number, words: number): never {
-    throw new PincushionError('DMA_INVALID', 'a word access must be aligned to 4 bytes and stay in one page', {
-      device: this.name,
-      actual: `${words} words at IOVA 0x${iova.toString(16)}`,
-      hint: 'read() and write() for bytes',
-    });
-  }
-}
-
-/** Copies words, four at a time: descriptors are too short for `set`, which needs a subarray. */
-function copyWords(from: Int32Array, fromAt: number, to: Int32Array, toAt: number, words: number): void {
-  let i = 0;
-  for (; i + 4 <= words; i += 4) {
-    to[toAt + i] = from[fromAt + i];
-    to[toAt + i + 1] = from[fromAt + i + 1];
-    to[toAt + i + 2] = from[fromAt + i + 2];
-    to[toAt + i + 3] = from[fromAt + i + 3];
-  }
-  for (; i < words; i++) to[toAt + i] = from[fromAt + i];
 }

@@ -34,8 +34,11 @@ const LEAF_WORDS = LEAF_PAGES << WORDS_SHIFT;
 /** Addresses from here on do not fit an int32: they are looked up by page number. */
 const NEAR_END = 0x7fffffff;
 
-/** By which function a mapping was made; unmapping by another one is an error (DM-06). */
-export const MappingKind = { pages: 0, sg: 1, coherent: 2 } as const;
+/**
+ * By which function a mapping was made; unmapping by another one is an error (DM-06). `peer`: as `pages`, with memory of peers in it,
+ * which is undone with more care.
+ */
+export const MappingKind = { pages: 0, sg: 1, coherent: 2, peer: 3 } as const;
 
 /** The HEAD of a mapping. */
 export function headOf(offset: number, kind: number, direction: number): number {
@@ -57,6 +60,11 @@ export class IoPageTable {
   readonly leaves: Int32Array[] = [];
   /** Permissions (bits 30 and 31 shifted to 0 and 1) that the IOTLB may still hold. */
   readonly stale: Uint8Array[] = [];
+  /**
+   * Pages of the memory of peers, which the device reaches through the host bridge: the permission of each, in place (bits 30
+   * and 31). Their entries have none, so that every access takes the slow path, which asks whether the peer is still there.
+   */
+  readonly peers = new Map<number, number>();
   /** First page beyond the leaves. */
   coveredPages = 0;
   /** Addresses below this one have a leaf and fit an int32. */
@@ -85,6 +93,17 @@ export class IoPageTable {
     this.leaves[page >>> LEAF_SHIFT][((page & LEAF_MASK) << WORDS_SHIFT) + ENTRY] = entry;
   }
 
+  /** Maps a page of a peer's memory. */
+  setPeerEntry(page: number, frame: number, permission: number): void {
+    this.setEntry(page, frame);
+    this.peers.set(page, permission);
+  }
+
+  /** The permission of a page of a peer's memory; 0 for every other page. */
+  peerPermission(page: number): number {
+    return this.peers.get(page) ?? 0;
+  }
+
   /** The entry of a page; 0 when it is not mapped, or outside. */
   entryAt(page: number): number {
     return page >= 0 && page < this.coveredPages ? this.word(page, ENTRY) : 0;
@@ -101,6 +120,7 @@ export class IoPageTable {
     let at = (page & LEAF_MASK) << WORDS_SHIFT;
     let words = this.leaves[leaf];
     words[at + HEAD] = 0;
+    if (this.peers.size > 0) for (let p = page; p < page + pages; p++) this.peers.delete(p);
     for (let left = pages; left > 0; left--) {
       words[at + ENTRY] = 0;
       at += STEP;
@@ -116,7 +136,8 @@ export class IoPageTable {
     this.leaves[page >>> LEAF_SHIFT][((page & LEAF_MASK) << WORDS_SHIFT) + HEAD] = 0;
     for (let p = page; p < page + pages; p++) {
       const entry = this.word(p, ENTRY);
-      this.stale[p >>> LEAF_SHIFT][p & LEAF_MASK] = entry >>> 30;
+      this.stale[p >>> LEAF_SHIFT][p & LEAF_MASK] = (entry | this.peerPermission(p)) >>> 30;
+      this.peers.delete(p);
       this.setEntry(p, entry & 0x3fffffff);
     }
   }

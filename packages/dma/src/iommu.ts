@@ -10,6 +10,8 @@ import type { Memory } from '@pincushion/mm';
 import { Context, PincushionError } from '@pincushion/sim';
 import { DmaDomain } from './domain';
 import { FLUSH_NS } from './flush-queue';
+import { PCI_WINDOW_START } from './pci/fabric';
+import type { PciFabric, PciFunction } from './pci/fabric';
 
 export type IommuMode = 'strict' | 'lazy';
 
@@ -20,12 +22,15 @@ export interface IommuOptions {
   flushNs?: number;
   /** Width of the addresses that devices can put on the bus (the DMA mask), 20 to 42 bits. Default 40. */
   addressBits?: number;
+  /** The bus that devices reach each other on; its addresses are not given out as IOVAs. */
+  pci?: PciFabric;
 }
 
 export class Iommu {
   readonly mode: IommuMode;
   readonly flushNs: number;
   readonly addressBits: number;
+  readonly pci: PciFabric | null;
   /** By domain id. Domains stay in the list when their device is gone. */
   readonly domains: DmaDomain[] = [];
   private readonly flushHandler: number;
@@ -37,6 +42,7 @@ export class Iommu {
     this.mode = options.mode ?? 'strict';
     this.flushNs = options.flushNs ?? FLUSH_NS;
     this.addressBits = options.addressBits ?? 40;
+    this.pci = options.pci ?? null;
     if (!(this.addressBits >= 20 && this.addressBits <= 42)) {
       throw new PincushionError('DMA_INVALID', 'an IOMMU cannot have this address width', {
         expected: '20 to 42 bits',
@@ -49,9 +55,15 @@ export class Iommu {
     });
   }
 
-  /** Gives a device an empty address space. Set-up time. */
-  attach(deviceName: string): DmaDomain {
-    const domain = new DmaDomain(this, this.domains.length, deviceName);
+  /** First address that is never an IOVA. */
+  get iovaEnd(): number {
+    const end = 2 ** this.addressBits;
+    return this.pci === null ? end : Math.min(end, PCI_WINDOW_START);
+  }
+
+  /** Gives a device an empty address space. Set-up time. @param pciFunction where it is on the bus, if it can reach others there */
+  attach(deviceName: string, pciFunction: PciFunction | null = null): DmaDomain {
+    const domain = new DmaDomain(this, this.domains.length, deviceName, pciFunction);
     this.domains.push(domain);
     return domain;
   }

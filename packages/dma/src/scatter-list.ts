@@ -3,7 +3,8 @@
  *
  * One list has two faces, as the kernel's has: the memory side (`add`, `count`) and, while it is mapped, the device side
  * (`mappedCount`, `dmaAddress`, `dmaLength`). Adjacent pieces merge on the device side, so the two counts differ.
- * Left out on purpose: chained tables, and P2P segments (they come with the bus they need).
+ * Pieces of a peer's memory that are reached on the bus take no part in the merging: each is a segment with its bus address.
+ * Left out on purpose: chained tables.
  * Source: Linux 6.18 lib/scatterlist.c, drivers/iommu/dma-iommu.c (iommu_dma_map_sg, __finalise_sg).
  */
 import { FRAME_MASK, PAGE_SHIFT, PAGE_SIZE } from '@pincushion/mm';
@@ -34,6 +35,10 @@ export class ScatterList {
   /** Device side, per segment. */
   readonly addresses: Float64Array;
   readonly segmentBytes: Int32Array;
+  /** Bus address of each piece that is memory of a peer and reached on the bus, else 0; written by mapSg. */
+  readonly busAddresses: Float64Array;
+  /** IOVA of the first piece that has one; -1 when none has. */
+  iovaStart = -1;
   /** Page of each piece counted from the first page of the mapping; written by mapSg. */
   readonly pageIndex: Int32Array;
 
@@ -44,6 +49,7 @@ export class ScatterList {
     this.lengths = new Int32Array(capacity);
     this.addresses = new Float64Array(capacity);
     this.segmentBytes = new Int32Array(capacity);
+    this.busAddresses = new Float64Array(capacity);
     this.pageIndex = new Int32Array(capacity);
     this.maxSegmentBytes = limits.maxSegmentBytes ?? 65_536;
     this.boundaryBytes = limits.boundaryBytes ?? 0x1_0000_0000;
@@ -105,6 +111,7 @@ export class ScatterList {
     const boundaryPages = this.boundaryBytes / PAGE_SIZE;
     let pages = 0;
     for (let i = 0; i < this.count; i++) {
+      if (this.busAddresses[i] !== 0) continue;
       const own = this.pagesOf(i);
       if (own > boundaryPages) return -EINVAL;
       const room = boundaryPages - (pages % boundaryPages);
@@ -117,14 +124,23 @@ export class ScatterList {
 
   /**
    * Writes the device side: pieces that meet at a page boundary become one segment as long as it stays within the
-   * longest segment and crosses no boundary (__finalise_sg). For the domain. @param base IOVA of the range
+   * longest segment and crosses no boundary (__finalise_sg). For the domain. @param base IOVA of the range, -1 for none
    */
   merge(base: number): void {
     let segment = -1;
     let end = 0;
+    this.iovaStart = -1;
     for (let i = 0; i < this.count; i++) {
+      if (this.busAddresses[i] !== 0) {
+        segment++;
+        this.addresses[segment] = this.busAddresses[i];
+        this.segmentBytes[segment] = this.lengths[i];
+        end = 0;
+        continue;
+      }
       const address = base + this.pageIndex[i] * PAGE_SIZE + this.offsets[i];
       const length = this.lengths[i];
+      if (this.iovaStart < 0) this.iovaStart = address;
       const joins =
         segment >= 0 &&
         address === end &&

@@ -7,6 +7,7 @@
  */
 import type { Task } from '@pincushion/sim';
 import { Context, UsageError } from '@pincushion/sim';
+import { barSpecs, parseModel } from './bar-meta';
 import { parseConfig } from './config';
 import type { DriverClass, HardwareClass } from './decorators';
 import { driverMeta, hardwareMeta } from './decorators';
@@ -28,6 +29,8 @@ export interface DeviceSlot {
   readonly plugin?: string;
   /** Settings of the hardware model. */
   readonly model?: unknown;
+  /** The PCI port it is plugged into; without one it gets a root port of its own. */
+  readonly port?: string;
 }
 
 export class Bus {
@@ -60,8 +63,8 @@ export class Bus {
   }
 
   /** Plugs hardware in and powers it on. The device is unbound. Throws `UsageError` for a bad name or settings. */
-  plugIn({ name, hardware, plugin, model }: DeviceSlot): Device {
-    const { world, memory, iommu, interrupts, hostFiles, machineName } = this.platform;
+  plugIn({ name, hardware, plugin, model, port }: DeviceSlot): Device {
+    const { world, hostFiles, machineName, pci } = this.platform;
     const path = machineName === '' ? name : `${machineName}/${name}`;
     if (this.present.some((device) => device.name === name)) {
       throw new UsageError('DEVICE_DUPLICATE', `two devices are called ${name}`, {
@@ -72,17 +75,19 @@ export class Bus {
     }
     const meta = hardwareMeta(hardware);
     if (meta === null) throw notDecorated(hardware, 'hardware');
-    const config =
-      meta.config === undefined
-        ? {}
-        : parseConfig(meta.config, model ?? {}, { code: 'DRIVER_CONFIG_INVALID', where: 'model', device: path });
-    const device = new Device(world, memory, iommu, interrupts, name, path, this.paths.length, new hardware(), meta);
-    device.hardware.plugInto({ world, path, lines: device.lines, hostFiles }, config);
+    const config = parseModel(meta, model, path);
+    const onBus = pci.plugIn(path, port ?? null, barSpecs(meta, config, path));
+    const device = new Device(this.platform, name, path, this.paths.length, new hardware(), meta, onBus);
+    device.hardware.plugInto({ world, path, lines: device.lines, hostFiles, bars: onBus.bars }, config);
     device.hardware.connect(device.domain);
     device.hardware.powerOn();
     this.present.push(device);
     this.paths.push(path);
-    device.whenGone = () => void this.present.splice(this.present.indexOf(device), 1);
+    device.whenGone = () => {
+      this.present.splice(this.present.indexOf(device), 1);
+      pci.forget(onBus);
+      return undefined;
+    };
     this.offerToFaults(path);
     if (plugin !== undefined) this.preferred.set(device, plugin);
     return device;

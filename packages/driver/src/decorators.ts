@@ -37,12 +37,25 @@ export interface DriverMeta {
   readonly deps?: readonly AbstractClass[];
 }
 
+/** One BAR of a device: a window on its registers, or memory that it has. */
+export interface BarMeta {
+  /**
+   * Bytes; for memory a power of two of at least a page. Where it follows from the settings of the model, a function of them; 0: this device
+   * has no such BAR.
+   */
+  readonly bytes: number | ((model: never) => number);
+  /** Memory: the CPU and other devices reach its bytes without asking the model. Registers unless set. */
+  readonly memory?: boolean;
+  /** For memory: reads have no side effects. True unless given. */
+  readonly prefetchable?: boolean;
+}
+
 export interface HardwareMeta {
   readonly name: string;
   readonly vendor: number;
   readonly device: number;
-  /** The register windows, by number. */
-  readonly bars: readonly { readonly bytes: number }[];
+  /** What the device shows on the bus, by number. */
+  readonly bars: readonly BarMeta[];
   /** How many interrupt vectors the device can raise. */
   readonly vectors: number;
   /** Schema of the device's `model` settings. */

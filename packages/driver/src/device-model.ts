@@ -6,8 +6,8 @@
  * as a negative errno. Once unplugged, no event of it runs any more. Its constructor takes nothing: `config` is there
  * from `powerOn` on.
  */
-import type { DmaDomain } from '@pincushion/dma';
-import type { ChoiceStream, FaultSites, World } from '@pincushion/sim';
+import type { Bar, BarMemory, DeviceAccess } from '@pincushion/dma';
+import type { ChoiceStream, FaultEffect, FaultSites, IoSite, World } from '@pincushion/sim';
 import { Context, PincushionError } from '@pincushion/sim';
 import { Detour } from './detour';
 import type { HostFiles } from './services/host-files';
@@ -20,6 +20,8 @@ export interface Slot {
   readonly path: string;
   readonly lines: DeviceInterrupts;
   readonly hostFiles: HostFiles;
+  /** By number; null where the device has none. */
+  readonly bars: readonly (Bar | null)[];
 }
 
 /** What the hardware does on its bus, done by a test in its place. */
@@ -52,7 +54,7 @@ export abstract class DeviceModel<C = unknown> {
   private readonly handlers: number[] = [];
 
   private world!: World;
-  private domain!: DmaDomain;
+  private domain!: DeviceAccess;
   private lines!: DeviceInterrupts;
   private faultSites!: FaultSites;
   private completions!: Detour;
@@ -67,10 +69,10 @@ export abstract class DeviceModel<C = unknown> {
   /** Brings the hardware to its state after power-on. Called once, before any register access. */
   abstract powerOn(): void;
 
-  /** A read of `width` bytes at `offset` of a BAR, in the context of the CPU that reads. */
+  /** A read of `width` bytes at `offset` of a register BAR, in the context of the CPU that reads. */
   abstract mmioRead(bar: number, offset: number, width: 1 | 2 | 4 | 8): number;
 
-  /** A write of `width` bytes at `offset` of a BAR, in the context of the CPU that writes. */
+  /** A write of `width` bytes at `offset` of a register BAR, in the context of the CPU that writes. */
   abstract mmioWrite(bar: number, offset: number, value: number, width: 1 | 2 | 4 | 8): void;
 
   /** Back to the state after power-on, as a function-level reset. By default `powerOn`. */
@@ -95,7 +97,7 @@ export abstract class DeviceModel<C = unknown> {
   }
 
   /** By the bus, once for each binding of a driver: the IO page table that DMA goes through. */
-  connect(domain: DmaDomain): void {
+  connect(domain: DeviceAccess): void {
     this.domain = domain;
   }
 
@@ -129,6 +131,16 @@ export abstract class DeviceModel<C = unknown> {
     return this.domain.fill(iova, byte, n);
   }
 
+  /** The memory of a memory BAR, which CPU and peers read and write, too; null when the device has no such BAR, or registers in it. */
+  protected barMemory(bar: number): BarMemory | null {
+    return this.slot.bars.at(bar)?.memory ?? null;
+  }
+
+  /** The bus address of a BAR, as in its BAR register; 0 when the device has none. */
+  protected busAddress(bar: number): number {
+    return this.slot.bars.at(bar)?.busAddress ?? 0;
+  }
+
   /** Raises an interrupt vector; the driver's handler may run before this returns. */
   protected raise(vector: number): void {
     if (this.faultSites.armed) this.raiseWatched(vector);
@@ -138,6 +150,19 @@ export abstract class DeviceModel<C = unknown> {
   /** Whether completions have to go through `completion`: a fault plan is armed, or a test holds them back. */
   protected get completionsWatched(): boolean {
     return this.faultSites.armed;
+  }
+
+  /**
+   * For models of disks, when `completionsWatched`: counts an I/O command that is about to be carried out, on sectors of 512 bytes
+   * (none: a flush). What a fault plan wants to happen to it, or null.
+   */
+  protected ioFault(site: IoSite, first: number, sectors: number): FaultEffect | null {
+    return this.faultSites.ioCommand(site, first, sectors);
+  }
+
+  /** Whether the fault plan has an effect of this kind. */
+  protected faultPlanned(kind: FaultEffect['kind']): boolean {
+    return this.faultSites.plans(kind);
   }
 
   /**

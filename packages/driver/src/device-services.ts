@@ -12,6 +12,7 @@ import { DeviceDmaMapper, DmaMapper } from './services/dma-mapper';
 import { DeviceGup, Gup } from './services/gup';
 import { Interrupts } from './services/interrupts';
 import { DeviceLog, Log } from './services/machine-facts';
+import { DevicePeerMemory, PeerMemory } from './services/peer-memory';
 import { RegisterWindow, Registers } from './services/registers';
 import type { Wiring } from './wiring';
 
@@ -21,6 +22,7 @@ export class DeviceServices {
   readonly disks: DeviceBlockDisks;
   readonly chars: DeviceCharDevices;
   readonly log: DeviceLog;
+  readonly peers: DevicePeerMemory;
   readonly windows: readonly RegisterWindow[];
   readonly wiring: Wiring;
   /** Ledger owner of the device's pins. */
@@ -33,11 +35,10 @@ export class DeviceServices {
     this.work = new BoundDeviceWork(world, device.path, memory.ledger.mode === 'full');
     this.disks = new DeviceBlockDisks(platform.nodes, device.path);
     this.chars = new DeviceCharDevices(platform.nodes, device.path);
+    this.peers = new DevicePeerMemory(memory, platform.pci, device, platform.nodes);
     this.log = new DeviceLog(world);
     const windows: RegisterWindow[] = [];
-    device.hardwareMeta.bars.forEach(({ bytes }, index) => {
-      windows.push(new RegisterWindow(device.hardware, index, bytes, windows));
-    });
+    for (const bar of device.pciFunction.bars) windows.push(new RegisterWindow(device.hardware, bar, windows));
     this.windows = windows;
     this.wiring = platform.wiring
       .child()
@@ -47,6 +48,7 @@ export class DeviceServices {
       .provide(DeviceWork, this.work)
       .provide(BlockDisks, this.disks)
       .provide(CharDevices, this.chars)
+      .provide(PeerMemory, this.peers)
       .provide(Log, this.log);
     if (windows.length > 0) this.wiring.provide(Registers, windows[0]);
   }
@@ -54,6 +56,7 @@ export class DeviceServices {
   /** Programs can start nothing new on the device. */
   refuseNewWork(): void {
     this.chars.refuse();
+    this.peers.refuse();
     this.disks.refuse();
   }
 
@@ -66,5 +69,6 @@ export class DeviceServices {
   /** Registers read as ones and take nothing. */
   cutOff(): void {
     for (const window of this.windows) window.cutOff();
+    this.peers.cutOff();
   }
 }

@@ -7,7 +7,7 @@
  *        ^                 |                               \-----> gone      (pulled out, or the machine is shut down)
  *        +---probe threw---+
  */
-import type { DmaDomain, Iommu } from '@pincushion/dma';
+import type { DmaDomain, PciFabric, PciFunction } from '@pincushion/dma';
 import type { Memory } from '@pincushion/mm';
 import type { Task, World } from '@pincushion/sim';
 import { ENODEV, Mutex, PincushionError } from '@pincushion/sim';
@@ -18,7 +18,7 @@ import type { Driver, RemoveReason } from './driver';
 import { removeDriver } from './lifecycle';
 import type { Managed } from './managed';
 import { Owned } from './managed';
-import type { InterruptController } from './services/interrupts';
+import type { Platform } from './platform';
 import { DeviceInterrupts } from './services/interrupts';
 import type { DeviceLog } from './services/machine-facts';
 import { Transfers } from './transfer';
@@ -26,6 +26,8 @@ import { Transfers } from './transfer';
 export type DeviceState = 'unbound' | 'probing' | 'bound' | 'removing' | 'gone';
 
 export class Device {
+  readonly world: World;
+  readonly memory: Memory;
   state: DeviceState = 'unbound';
   /** The hardware has been pulled out, or the machine is off. */
   unplugged = false;
@@ -52,10 +54,7 @@ export class Device {
   readonly lock: Mutex;
 
   constructor(
-    readonly world: World,
-    readonly memory: Memory,
-    private readonly iommu: Iommu,
-    interrupts: InterruptController,
+    private readonly platform: Platform,
     /** Name in the machine description: `nic0`. */
     readonly name: string,
     /** Name in reports; with the machine's name before it when there is one: `nic0`, `left/nic0`. */
@@ -64,8 +63,13 @@ export class Device {
     readonly index: number,
     readonly hardware: DeviceModel,
     readonly hardwareMeta: HardwareMeta,
+    /** What the bus sees of it. */
+    readonly pciFunction: PciFunction,
   ) {
-    this.domain = iommu.attach(path);
+    const { world, memory, interrupts } = platform;
+    this.world = world;
+    this.memory = memory;
+    this.domain = platform.iommu.attach(path, pciFunction);
     this.lines = new DeviceInterrupts(interrupts, path, index, hardwareMeta.vectors);
     this.transfers = new Transfers(world, path, memory.ledger.mode === 'full');
     this.lock = new Mutex(world, `device ${path}`);
@@ -92,8 +96,13 @@ export class Device {
 
   /** A new, empty IO page table, for a driver that is bound after another one was removed. */
   renewDomain(): void {
-    this.domain = this.iommu.attach(this.path);
+    this.domain = this.platform.iommu.attach(this.path, this.pciFunction);
     this.hardware.connect(this.domain);
+  }
+
+  /** The bus it is on. */
+  get pci(): PciFabric {
+    return this.platform.pci;
   }
 
   /** Removes the driver; for `surprise` the hardware is pulled out first. Task context. */

@@ -14,6 +14,7 @@ export type { HardwareBench, Slot } from './device-model';
 export { driver, driverMeta, hardware, hardwareMeta } from './decorators';
 export type {
   AbstractClass,
+  BarMeta,
   DriverClass,
   DriverMatch,
   DriverMeta,
@@ -33,6 +34,8 @@ export type { Transfer } from './transfer';
 export { Gup } from './services/gup';
 export type { PinnedRange, UserRange } from './services/gup';
 export { DmaMapper } from './services/dma-mapper';
+export { PeerMemory } from './services/peer-memory';
+export type { PeerBuffer, PeerProvider, PeerResource } from './services/peer-memory';
 export type { ManagedCoherent, MappedRange } from './services/dma-mapper';
 export { Registers } from './services/registers';
 export { Interrupts } from './services/interrupts';
@@ -50,6 +53,7 @@ export { Cpus, DeviceClock, Log } from './services/machine-facts';
 // For who builds machines
 export { Bus } from './bus';
 export type { DeviceSlot } from './bus';
+export { hotplugBytes, memoryBarBytes } from './bar-meta';
 export { parseConfig } from './config';
 export type { ConfigSubject } from './config';
 export { Device } from './device';
@@ -111,7 +115,17 @@ export {
   parseSize,
   sleeping,
 } from '@pincushion/sim';
-export type { Blocker, ChoiceStream, ErrorCode, MaySleep, Task, Thread, Tracepoint } from '@pincushion/sim';
+export type {
+  Blocker,
+  ChoiceStream,
+  ErrorCode,
+  FaultEffect,
+  IoSite,
+  MaySleep,
+  Task,
+  Thread,
+  Tracepoint,
+} from '@pincushion/sim';
 export {
   FOLL_LONGTERM,
   FOLL_WRITE,
@@ -135,8 +149,10 @@ export {
 } from '@pincushion/mm';
 export type { GottenPages, PinnedPages, Vma, VmaBacking } from '@pincushion/mm';
 export { CoherentBuffer, DmaDirection, ScatterList } from '@pincushion/dma';
+export type { BarMemory } from '@pincushion/dma';
 export {
   BioOp,
+  BioPool,
   BlkStatus,
   Disk,
   DispatchQueue,
@@ -149,6 +165,9 @@ export {
   TimeoutAnswer,
   bioEndIo,
   blkStatusToErrno,
+  freezeDisk,
   submitBio,
+  submitBioWait,
+  unfreezeDisk,
 } from '@pincushion/block';
 export type { Bio, QueueLimits, QueueOps, QueueSetup } from '@pincushion/block';

@@ -112,6 +112,7 @@ function pullOut(device: Device): void {
   if (device.unplugged) return;
   device.unplugged = true;
   device.domain.block();
+  device.pci.pullOut(device.pciFunction);
   device.hardware.unplug();
   device.services?.cutOff();
   device.lines.cutOff();

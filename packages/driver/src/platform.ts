@@ -1,5 +1,5 @@
 /** What a machine gives its devices: the parts they all share. */
-import type { Iommu } from '@pincushion/dma';
+import type { Iommu, PciFabric } from '@pincushion/dma';
 import type { Memory } from '@pincushion/mm';
 import type { World } from '@pincushion/sim';
 import type { DeviceNodes } from './services/device-nodes';
@@ -11,6 +11,7 @@ export interface Platform {
   readonly world: World;
   readonly memory: Memory;
   readonly iommu: Iommu;
+  readonly pci: PciFabric;
   readonly interrupts: InterruptController;
   readonly nodes: DeviceNodes;
   readonly hostFiles: HostFiles;

@@ -13,7 +13,7 @@
  *
  * Who marks a folio dirty in another way (a device's driver at the end of its transfer) comes to `dirtyFolio`, which can
  * only do something about it while the folio has buffers (W-03).
- * Left out: journalling of data, inline data, writing several folios in one request.
+ * Left out: journalling of data, inline data.
  * Source followed: fs/buffer.c, fs/ext4/inode.c `ext4_da_write_begin`, `ext4_page_mkwrite`, `ext4_bio_write_folio` (6.18).
  */
 import {
@@ -109,19 +109,35 @@ class InodeOperations implements AddressSpaceOps {
     const { blockBytes } = inode.sb.store;
     const buffers = this.buffersOf(head, index);
     const isUptodate = (mapping.memory.frames.flags[head] & PG_uptodate) !== 0;
-    for (let i = 0; i < inode.blocksPerPage; i++) {
+    let reserved = 0;
+    let result = 0;
+    for (let i = 0; i < inode.blocksPerPage && result === 0; i++) {
       const start = i * blockBytes;
       const end = start + blockBytes;
       if (isUptodate) buffers.set(i, BH_Uptodate);
       if (end <= from || start >= to) continue;
-      const error = this.mapBlock(buffers, index, i);
-      if (error !== 0) return error;
-      if (buffers.has(i, BH_Uptodate) || (from <= start && to >= end)) continue;
-      const failed = yield* settled(this.readBlock(head, index, i));
-      if (failed < 0) return failed;
-      buffers.set(i, BH_Uptodate);
+      if (!buffers.has(i, BH_Mapped)) reserved |= 1 << i;
+      result = this.mapBlock(buffers, index, i);
+      if (result !== 0 || buffers.has(i, BH_Uptodate) || (from <= start && to >= end)) continue;
+      result = Math.min(0, yield* settled(this.readBlock(head, index, i)));
+      if (result === 0) buffers.set(i, BH_Uptodate);
     }
-    return 0;
+    if (result < 0) this.zeroReserved(mapping, head, buffers, reserved);
+    return result;
+  }
+
+  /**
+   * Blocks (a bit each) of a write that failed have a reservation and no content: zeros, else whoever writes the page gives
+   * them a place on disk and leaves there what lies there. `folio_zero_new_buffers`.
+   */
+  private zeroReserved(mapping: AddressSpace, head: number, buffers: FolioBuffers, reserved: number): void {
+    const { blockBytes } = this.inode.sb.store;
+    for (let i = 0; i < this.inode.blocksPerPage; i++) {
+      if ((reserved & (1 << i)) === 0 || !buffers.has(i, BH_Delay)) continue;
+      if (!buffers.has(i, BH_Uptodate)) mapping.memory.bytes.fill(head, i * blockBytes, 0, blockBytes);
+      buffers.set(i, BH_Uptodate | BH_Dirty);
+      filemapDirtyFolio(mapping, head);
+    }
   }
 
   /** Gives a block of the folio its place on disk, or a reservation. 0 or -ENOSPC. `ext4_da_get_block_prep`. */
@@ -211,6 +227,8 @@ class InodeOperations implements AddressSpaceOps {
     }
     const newSize = index * PAGE_SIZE + used;
     let transaction: Transaction | null = null;
+    let given = 0;
+    for (let i = 0; i < inode.blocksPerPage; i++) if (buffers.has(i, BH_Delay)) given |= 1 << i;
     if (newSize > inode.diskSize || buffers.any(BH_Delay)) {
       const error = yield* this.giveBlocks(index, buffers, newSize);
       if (error < 0) return error;
@@ -221,9 +239,10 @@ class InodeOperations implements AddressSpaceOps {
     const end = Math.ceil(used / store.blockBytes);
     let toConvert = 0;
     for (let i = 0; i < end; i++) if (buffers.has(i, BH_Unwritten | BH_Dirty)) toConvert |= 1 << i;
-    const result = yield* this.writeDirty(data, buffers, end);
+    const written = yield* this.writeDirty(data, buffers, end);
     if (transaction !== null) journal.dataEnds(transaction);
-    return result === 0 && toConvert !== 0 ? yield* this.convertWritten(index, buffers, toConvert) : result;
+    const marked = yield* this.markWritten(index, buffers, toConvert & ~written.failed, given & written.failed);
+    return written.result === 0 ? marked : written.result;
   }
 
   /**
@@ -271,31 +290,44 @@ class InodeOperations implements AddressSpaceOps {
     return 0;
   }
 
-  /** Writes the dirty ones of the first `end` blocks; those behind the end of the file are clean. `ext4_bio_write_folio`. */
+  /**
+   * Writes the dirty ones of the first `end` blocks; those behind the end of the file are clean. 0 or an error, and the blocks
+   * that did not arrive (a bit each). `ext4_bio_write_folio`.
+   */
   private *writeDirty(data: number, buffers: FolioBuffers, end: number) {
     const { store } = this.inode.sb;
     let result = 0;
+    let failed = 0;
     for (let i = 0; i < this.inode.blocksPerPage; i++) {
       if (!buffers.has(i, BH_Dirty)) continue;
       buffers.clear(i, BH_Dirty);
       if (i >= end || !buffers.has(i, BH_Mapped)) continue;
       const error = yield* settled(store.write(buffers.block[i], data, i * store.blockBytes));
-      if (error < 0) result = error;
+      if (error === 0) continue;
+      result = error;
+      failed |= 1 << i;
     }
-    return result;
+    return { result, failed };
   }
 
-  /** The content of some blocks (a bit each) has arrived: what is there counts now. `ext4_convert_unwritten_extents`. */
-  private *convertWritten(index: number, buffers: FolioBuffers, blocks: number) {
+  /**
+   * The content of some unwritten blocks (a bit each) has arrived: what is there counts now
+   * (`ext4_convert_unwritten_extents`). That of some new ones has not: they are unwritten, so that nobody sees what the disk
+   * had there before. ext4 gives unwritten blocks from the beginning (dioread_nolock); here a machine that stops in between
+   * may find old content in a block that could not be written.
+   */
+  private *markWritten(index: number, buffers: FolioBuffers, arrived: number, lost: number) {
     const { inode } = this;
     for (let i = 0; i < inode.blocksPerPage; i++) {
-      if ((blocks & (1 << i)) === 0) continue;
+      const isLost = (lost & (1 << i)) !== 0;
+      if (!isLost && (arrived & (1 << i)) === 0) continue;
       const started = yield* settled(inode.sb.journal.start(inode.credits));
       if (started < 0) return started;
       const block = index * inode.blocksPerPage + i;
-      const error = inode.mark(block, block + 1, false);
+      const error = inode.mark(block, block + 1, isLost);
       if (error < 0) return error;
-      buffers.clear(i, BH_Unwritten);
+      if (isLost) buffers.set(i, BH_Unwritten);
+      else buffers.clear(i, BH_Unwritten);
     }
     return 0;
   }

@@ -15,7 +15,7 @@ import {
   submitBio,
 } from '@pincushion/block';
 import type { Bio, Disk } from '@pincushion/block';
-import { PAGE_SIZE, settled } from '@pincushion/mm';
+import { FOLL_PCI_P2PDMA, PAGE_SIZE, settled } from '@pincushion/mm';
 import type { Memory, Mm } from '@pincushion/mm';
 import type { MaySleep } from '@pincushion/sim';
 import type { DirectRequest } from './direct-io-request';
@@ -38,6 +38,8 @@ export class DirectBios {
   private readonly pool: BioPool;
   private readonly ownerId: number;
   private readonly blockBytes: number;
+  /** FOLL_PCI_P2PDMA when the disk takes memory of other devices, else 0 (B-02). */
+  private readonly peerFlag: number;
 
   /** @param owner name of the pins' owner in the ledger @param ended called for each bio that was sent, as `endIo` */
   constructor(
@@ -50,6 +52,7 @@ export class DirectBios {
     this.pool = new BioPool(memory, Math.min(disk.limits.maxPages, BIO_MAX_PAGES));
     this.ownerId = memory.ledger.owner(owner);
     this.blockBytes = disk.limits.logicalBlockBytes;
+    this.peerFlag = disk.limits.pciP2pdma === true && memory.pciFrames > 0 ? FOLL_PCI_P2PDMA : 0;
     this.oneBioBytes = Math.min(disk.limits.maxBytes, (this.pool.maxPages - 1) * PAGE_SIZE);
   }
 
@@ -62,7 +65,8 @@ export class DirectBios {
 
   /** Holds pages of the user buffer for the bio: bytes, fewer than asked when it is full or the buffer ends; or -errno. */
   addPages(bio: Bio, address: number, bytes: number): MaySleep {
-    return bioAddUserPages(bio, this.memory, this.mm, address, bytes, this.blockBytes, this.ownerId);
+    const { memory, mm, blockBytes, ownerId, peerFlag } = this;
+    return bioAddUserPages(bio, memory, mm, address, bytes, blockBytes, ownerId, peerFlag);
   }
 
   /** The bio goes back unsent, with its pages. Any context. */

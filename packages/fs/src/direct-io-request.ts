@@ -24,6 +24,8 @@ export class DirectRequest {
   fileSize = 0;
   /** Nobody else may write beside it: it holds the inode's lock to its end. */
   isExclusive = false;
+  /** It zeroes what it leaves out of blocks without content. */
+  padsBlocks = false;
   /** It fills blocks that had no content. */
   fillsNew = false;
   private sleeper: Thread | null = null;
@@ -52,6 +54,7 @@ export class DirectRequest {
     this.references = 1;
     this.isAsync = false;
     this.isExclusive = false;
+    this.padsBlocks = false;
     this.fillsNew = false;
   }
 

@@ -8,7 +8,7 @@
  *             brought in meanwhile. One that cannot be dropped sends the write through the page cache (-ENOTBLK in the
  *             kernel); one that cannot at the end is stale from now on, which the next fsync reports as -EIO
  *   longer    a write that makes the file longer, or that fills a part of a block without content, is waited for before
- *             anybody else may write
+ *             anybody else may write; the second begins when all direct I/O of the file has ended
  *
  * A bad page of the buffer fails all of the request, whatever was transferred (O-07, fact 13). Pages are held as the machine
  * says (`Memory.directIoHold`); nobody but fork, copy-on-write and reclaim looks at that. A buffer that is a mapping of a
@@ -224,9 +224,10 @@ export class FileDirectIo {
   private *begin(request: DirectRequest) {
     const { file } = this;
     yield* settled(file.lock());
+    this.decide(request);
+    if (request.padsBlocks) yield* settled(file.inFlight.wait());
     file.inFlight.begin();
     request.fileSize = file.size;
-    this.decide(request);
     const ready = yield* readyCache(file.mapping, request);
     if (ready < 0) request.fail(ready);
     else if (ready === 0) yield* this.submitAll(request);
@@ -241,12 +242,24 @@ export class FileDirectIo {
     return 0;
   }
 
-  /** Writes that nobody else may write beside, and that are waited for. `ext4_dio_write_checks`. */
+  /**
+   * Writes that nobody else may write beside, and that are waited for. One that zeroes the rest of a block begins when nothing is in
+   * flight: a write that has just given the block its content would be zeroed with it. `ext4_dio_write_checks`.
+   */
   private decide(request: DirectRequest): void {
+    const { file } = this;
     const { isWrite, position, bytes } = request;
-    const isUnaligned = position % this.file.blockBytes !== 0 || bytes % this.file.blockBytes !== 0;
-    request.isExclusive = isWrite && (isUnaligned || position + bytes > this.file.size);
+    if (!isWrite) return;
+    const isUnaligned = position % file.blockBytes !== 0 || bytes % file.blockBytes !== 0;
+    request.padsBlocks = isUnaligned && !this.isOverwrite(position, bytes);
+    request.isExclusive = request.padsBlocks || position + bytes > file.size;
     if (request.isExclusive) request.isAsync = false;
+  }
+
+  /** Whether all of a range has its blocks, with content, in a row. `ext4_overwrite_io`. */
+  private isOverwrite(position: number, bytes: number): boolean {
+    this.file.mapRange(position, bytes, this.found);
+    return this.found.kind === 'mapped' && this.found.length >= bytes;
   }
 
   /** `iomap_iter` and `iomap_dio_iter`, range by range. An error is noted in the request. */

@@ -2,10 +2,23 @@
  * The blocks of a file system on a disk: each read and write is a bio over pages of the kernel, and its task sleeps until the
  * disk has ended it. What is in the disk's cache survives when it was flushed, or written past the cache (FUA).
  *
- * Left out: partitions, several blocks in one bio unless they are written together.
- * Source followed: fs/buffer.c `submit_bh_wbc`, `__sync_dirty_buffer`, block/blk-flush.c `blkdev_issue_flush` (6.18).
+ * Blocks that are written in one go, as writeback does with the pages of a file, are held back by a plug, so that neighbours
+ * become one request of the device.
+ * Left out: partitions, several blocks in one bio.
+ * Source followed: fs/buffer.c `submit_bh_wbc`, `__sync_dirty_buffer`, block/blk-flush.c `blkdev_issue_flush`, mm/page-writeback.c
+ * `blk_start_plug` around `do_writepages` (6.18).
  */
-import { BioOp, BioPool, REQ_FUA, bioAddPage, bioChain, submitBio, submitBioWait } from '@pincushion/block';
+import {
+  BioOp,
+  BioPool,
+  MultiQueueDisk,
+  Plug,
+  REQ_FUA,
+  bioAddPage,
+  bioChain,
+  submitBio,
+  submitBioWait,
+} from '@pincushion/block';
 import type { Bio, Disk } from '@pincushion/block';
 import { PAGE_SIZE, eagerly } from '@pincushion/mm';
 import type { Memory } from '@pincushion/mm';
@@ -21,6 +34,8 @@ const AT_ONCE = 64;
 export class DiskBlockStore implements BlockStore {
   readonly blocks: number;
   private readonly pool: BioPool;
+  /** Null: a disk without queues, which merges nothing. */
+  private readonly plug: Plug | null;
 
   /**
    * `blockBytes`: of the file system, at least those of the disk; `stableWrites`: pages must not change on their way to it
@@ -42,6 +57,7 @@ export class DiskBlockStore implements BlockStore {
     }
     this.blocks = Math.floor((disk.capacitySectors * SECTOR_BYTES) / blockBytes);
     this.pool = new BioPool(memory, 1);
+    this.plug = disk instanceof MultiQueueDisk ? new Plug(memory.world) : null;
   }
 
   sectorOf(block: number): number {
@@ -58,7 +74,9 @@ export class DiskBlockStore implements BlockStore {
     return this.wait(bio);
   }
 
+  /** A disk that keeps what it has ended is not asked (`submit_bio_noacct`). */
   flush(): MaySleep {
+    if (this.disk.limits.volatileCache === false && !this.disk.gone) return 0;
     const bio = this.pool.alloc();
     bio.op = BioOp.flush;
     bio.sector = 0;
@@ -78,9 +96,9 @@ export class DiskBlockStore implements BlockStore {
       for (let i = from; i < end - 1; i++) {
         const bio = this.bio(BioOp.write, blocks[i], pfns[i], 0);
         bioChain(bio, last);
-        submitBio(this.disk, bio);
+        submitBio(this.disk, bio, this.plug);
       }
-      const error = yield* submitBioWait(this.disk, last);
+      const error = yield* submitBioWait(this.disk, last, this.plug);
       this.pool.free(last);
       if (result === 0) result = seenByFileSystem(error);
     }
@@ -100,7 +118,7 @@ export class DiskBlockStore implements BlockStore {
   }
 
   private *submitAndFree(bio: Bio) {
-    const error = yield* submitBioWait(this.disk, bio);
+    const error = yield* submitBioWait(this.disk, bio, bio.op === BioOp.write ? this.plug : null);
     this.pool.free(bio);
     return seenByFileSystem(error);
   }

@@ -48,12 +48,12 @@ function* shorten(inode: Inode, size: number) {
   const index = Math.floor(size / PAGE_SIZE);
   const { blockBytes } = sb.store;
   const tailBlock = Math.floor(tail / blockBytes);
-  if (tail % blockBytes !== 0) {
-    const zeroed = yield* settled(zeroPart(inode, index, tail, (tailBlock + 1) * blockBytes));
-    if (zeroed < 0) return zeroed;
-  }
+  // The file has lost its end, whether this succeeds or not: ext4 ignores the error, here it is told.
+  let zeroed = 0;
+  if (tail % blockBytes !== 0) zeroed = yield* settled(zeroPart(inode, index, tail, (tailBlock + 1) * blockBytes));
   if (tail !== 0) inode.discardBuffers(index, Math.ceil(tail / blockBytes));
-  return yield* cutBlocks(inode, size);
+  const cut = yield* cutBlocks(inode, size);
+  return cut === 0 ? zeroed : cut;
 }
 
 /** `ext4_truncate`: the blocks behind the new end go. */

@@ -9,7 +9,17 @@
  */
 import { Flusher, PAGE_SIZE, eagerly, settled, truncateFolios, writeAndWaitRange } from '@pincushion/mm';
 import type { MappableFile, Memory } from '@pincushion/mm';
-import { Context, EBUSY, EISDIR, ENOTDIR, PincushionError, WaitQueue, WorkItem, sleeping } from '@pincushion/sim';
+import {
+  Context,
+  EBUSY,
+  EISDIR,
+  ENOTDIR,
+  EROFS,
+  PincushionError,
+  WaitQueue,
+  WorkItem,
+  sleeping,
+} from '@pincushion/sim';
 import type { MaySleep, Task, Tracepoint } from '@pincushion/sim';
 import { Bitmap } from './bitmap';
 import { BlockAllocator } from './block-allocator';
@@ -39,7 +49,7 @@ export interface FileSystemOptions {
 /** An open file, or -errno; a task of it when the store had to be waited for. */
 export type Opened = MappableFile | number | Task<MappableFile | number>;
 
-/** The file of a store that never waits, such as one in memory: an open file or -errno. Throws INTERNAL when it did wait. */
+/** The file of a store that never waits, such as a RAM disk: an open file or -errno. Throws INTERNAL when it did wait. */
 export function openedAtOnce(opened: Opened): MappableFile | number {
   if (typeof opened === 'number' || 'mapping' in opened) return opened;
   throw new PincushionError('INTERNAL', 'a store that never waits was waited for');
@@ -186,6 +196,7 @@ export class FileSystem implements SuperBlock {
   }
 
   private *syncAll() {
+    if (this.journal.aborted !== 0) return -EROFS; // `ext4_sync_fs`
     let result = 0;
     for (const inode of this.table.files()) {
       const error = yield* settled(writeAndWaitRange(inode.mapping));
@@ -198,6 +209,8 @@ export class FileSystem implements SuperBlock {
   }
 
   syncInode(inode: DiskInode, dataOnly: boolean): MaySleep {
+    // What the transaction that failed has changed is lost, whoever asks (`ext4_emergency_state`).
+    if (this.journal.aborted !== 0) return -EROFS;
     const tid = dataOnly ? inode.dataTid : inode.syncTid;
     // The commit flushes the device, and with it the content that was written before.
     return tid > this.journal.committedTid ? this.journal.commitUpTo(tid) : this.store.flush();
@@ -219,6 +232,12 @@ export class FileSystem implements SuperBlock {
     for (const { mapping } of this.table.files()) truncateFolios(mapping, 0, Infinity);
     this.discard();
     return result;
+  }
+
+  /** Names of files that are open, mapped or being written, as they were when the files came into memory. */
+  filesInUse(): string[] {
+    const used = this.table.files().filter((inode) => !inode.isUnused);
+    return used.map((inode) => inode.name);
   }
 
   /** Gives the memory of its metadata back, whatever is in it: the file system cannot be used any more. */

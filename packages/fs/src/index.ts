@@ -1,6 +1,7 @@
 /** Files after Linux: inodes in the page cache with buffer heads, delayed allocation and writeback, a journal, over a store of blocks. */
 export { FileSystem, openedAtOnce } from './file-system';
 export type { FileSystemOptions, Opened } from './file-system';
+export { isBlank } from './blank';
 export { mountFileSystem, newFileSystem, newMemoryFileSystem } from './mount';
 export type { Mounted, RecoveryFacts } from './mount';
 export { checkFileSystem } from './check-file-system';

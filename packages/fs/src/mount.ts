@@ -5,12 +5,13 @@
  * a name, or half cut, is ended. Directories and files are read when somebody comes to them.
  * Source followed: fs/ext4/super.c `ext4_fill_super`, fs/ext4/orphan.c `ext4_orphan_cleanup` (6.18).
  */
+import { RamDisk } from '@pincushion/block';
 import { Gfp, PAGE_SIZE, eagerly, settled } from '@pincushion/mm';
 import type { Memory } from '@pincushion/mm';
 import { ENOMEM, EUCLEAN, PincushionError, errnoName, sleeping } from '@pincushion/sim';
 import type { Blocker, Task } from '@pincushion/sim';
-import { MemoryBlockStore } from './block-store';
 import type { BlockStore } from './block-store';
+import { DiskBlockStore } from './disk-block-store';
 import { Magic } from './disk-format/block-header';
 import { TYPE_DIRECTORY } from './disk-format/directory-block';
 import { MODE_FILE, ROOT_INO } from './disk-format/inode-record';
@@ -65,14 +66,18 @@ function* makeAndMount(
   return (yield* mounting(memory, store, options)).fs;
 }
 
-/** A new file system in memory of the host, 256 MiB unless the options say otherwise, mounted. */
+/**
+ * A new file system on a RAM disk of its own, 256 MiB unless the options say otherwise, mounted. What is done with it never
+ * waits for the disk. Throws as `makeFileSystem`. Task context. The caller owes an `unmount`.
+ */
 export function newMemoryFileSystem(
   memory: Memory,
   options: FileSystemOptions & MakeOptions & { blocks?: number; blockBytes?: number } = {},
 ): FileSystem {
-  const store = new MemoryBlockStore(memory, options.blocks ?? DEFAULT_BLOCKS, options.blockBytes ?? PAGE_SIZE);
+  const { blocks = DEFAULT_BLOCKS, blockBytes = PAGE_SIZE } = options;
+  const store = new DiskBlockStore(memory, new RamDisk(memory, blocks * blockBytes), blockBytes);
   const step = makeAndMount(memory, store, options).next();
-  if (step.done !== true) throw new PincushionError('INTERNAL', 'a store in memory was waited for');
+  if (step.done !== true) throw new PincushionError('INTERNAL', 'a RAM disk was waited for');
   return step.value;
 }
 

@@ -7,7 +7,7 @@
  * Source followed: mm/truncate.c `truncate_inode_pages_range` (waits for writeback), the invalidate lock of the page cache
  * (`filemap_invalidate_lock`, 6.18), whose part the change has here.
  */
-import { PG_writeback, eagerly, settled, waitWriteback, writeAndWaitRange } from '@pincushion/mm';
+import { eagerly, isUnderWriteback, settled, waitWriteback, writeAndWaitRange } from '@pincushion/mm';
 import type { AddressSpace } from '@pincushion/mm';
 import type { MaySleep } from '@pincushion/sim';
 import type { Inode } from './inode';
@@ -32,15 +32,8 @@ function* begin({ mapping, sb, direct }: Inode, first: number, end: number, cred
     yield* settled(direct?.inFlight.wait() ?? 0);
     const started = yield* settled(sb.journal.start(credits));
     if (started < 0) return started;
-    if (!isWriting(mapping, first, end) && !(isClean && isDirty(mapping, first, end))) return 0;
+    if (!isUnderWriteback(mapping, first, end) && !(isClean && isDirty(mapping, first, end))) return 0;
   }
-}
-
-function isWriting({ pages, memory }: AddressSpace, first: number, end: number): boolean {
-  for (const [index, head] of pages) {
-    if (index >= first && index < end && (memory.frames.flags[head] & PG_writeback) !== 0) return true;
-  }
-  return false;
 }
 
 function isDirty({ dirty }: AddressSpace, first: number, end: number): boolean {

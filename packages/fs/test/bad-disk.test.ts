@@ -4,7 +4,7 @@ import { Gfp, Memory, PAGE_SIZE } from '@pincushion/mm';
 import { MemoryBlockStore, checkFileSystem, makeFileSystem, mountFileSystem } from '../src/index';
 import type { BlockStore, FileSystem } from '../src/index';
 import { isSealed, sealBlock, wordAt } from '../src/disk-format/block-header';
-import { chance } from './file-workload';
+import { chance } from './chance';
 import { mount, opened, plain, writePage } from './mounted';
 
 /** A file system with some of everything on it, unmounted or not. */

@@ -6,13 +6,16 @@
  * cut off. Content: each byte is one that the file had since its last fsync, and so is its size.
  */
 import { Memory, PAGE_SIZE } from '@pincushion/mm';
-import { EIO, EROFS, World } from '@pincushion/sim';
+import { World } from '@pincushion/sim';
 import { checkFileSystem, makeFileSystem, mountFileSystem } from '../src/index';
 import type { FileSystem } from '../src/index';
 import { CrashDisk } from './crash-disk';
 import type { CrashPoint } from './crash-disk';
-import { FileWorkload, chance, contentOf } from './file-workload';
-import type { Tree, WorkloadOptions } from './file-workload';
+import { chance } from './chance';
+import type { Tree } from './file-model';
+import { FileWorkload, isFault } from './file-workload';
+import type { WorkloadOptions } from './file-workload';
+import { allPaths, contentOf, isTreeOf } from './found-files';
 import { opened, plain } from './mounted';
 
 const MIB = 1 << 20;
@@ -28,7 +31,7 @@ export class CrashWorkload extends FileWorkload {
     const memory = new Memory(world, { ramBytes: 32 * MIB });
     const disk = new CrashDisk(memory, options.blocks, options.blockBytes);
     expect(plain(makeFileSystem(memory, disk))).toBe(0);
-    super(world, world.complete(mountFileSystem(memory, disk)).fs, options);
+    super(world, memory, disk, options);
     this.disk = disk;
     disk.begin();
     disk.onEvent = () => {
@@ -41,7 +44,7 @@ export class CrashWorkload extends FileWorkload {
   /** Nothing goes wrong while it runs, and what the files hold then is what the model says. */
   override run(last?: number): this {
     super.run(last);
-    expect(this.results.flat().filter((result) => [-EIO, -EROFS].includes(result))).toEqual([]);
+    expect(this.results.flat().filter(isFault)).toEqual([]);
     expect(this.wrongFiles()).toEqual([]);
     return this;
   }
@@ -67,12 +70,12 @@ export class CrashWorkload extends FileWorkload {
   }
 
   private compare(world: World, fs: FileSystem, event: number): string {
-    const paths = new Set(allPaths(fs, '/'));
+    const paths = allPaths(world, fs, '/');
     const last = this.operationAt[event];
     let why = 'the tree is none of those that may be found';
     for (let operation = Math.min(last, this.trees.length - 1); operation >= this.committedAt[event]; operation--) {
       const tree = this.trees[operation];
-      if (tree.size !== paths.size || ![...tree.keys()].every((path) => paths.has(path))) continue;
+      if (!isTreeOf(tree, paths)) continue;
       why = this.compareContent(world, fs, tree, last, event);
       if (why === '') return '';
     }
@@ -104,16 +107,6 @@ export class CrashWorkload extends FileWorkload {
     }
     return '';
   }
-}
-
-function allPaths(fs: FileSystem, directory: string): string[] {
-  const names: string[] = [];
-  const count = plain(fs.readdir(directory, names));
-  if (count < 0) return [];
-  return names.flatMap((name) => {
-    const path = directory === '/' ? `/${name}` : `${directory}/${name}`;
-    return [path, ...allPaths(fs, path)];
-  });
 }
 
 /** Tries crash points of a workload; `step`: every which event. The problems that were found, and how many images were tried. */

@@ -343,6 +343,46 @@ describe('a direct write to a file', () => {
     }
   });
 
+  it('that zeroes the rest of a block waits for what is in flight, which may just be filling it (inode_dio_wait)', () => {
+    const machine = onDisk(1, { blocks: 4096 });
+    const { world, io, buffer, file } = machine;
+    world.settle(file.truncate(2 * PAGE_SIZE)); // page 1 is a hole
+    fill(machine, buffer, 60, PAGE_SIZE);
+    fill(machine, buffer + PAGE_SIZE, 61, 512);
+    const done: [number, number, number][] = [];
+    io.onDone = (token, result) => {
+      done.push([token, result, world.now - start]);
+      return undefined;
+    };
+    const start = world.now;
+    expect(plain(io.submit(true, buffer, PAGE_SIZE, PAGE_SIZE, 0, 1))).toBe(0); // the whole block, asynchronous
+    expect(world.settle(io.write(buffer + PAGE_SIZE, 512, PAGE_SIZE + 1024))).toBe(512); // a part of it
+    expect(done).toEqual([[1, PAGE_SIZE, IO_NS]]);
+    expect(world.now - start).toBe(2 * IO_NS); // one after the other
+    expect([0, 1023, 1024, 1535, 1536, 4095].map((at) => cached(machine, PAGE_SIZE + at))).toEqual([
+      60, 60, 61, 61, 60, 60,
+    ]);
+    expectClean(machine);
+  });
+
+  it('to a part of a block with content keeps nobody waiting (ext4_overwrite_io)', () => {
+    const machine = onDisk(1);
+    const { world, io, buffer, file } = machine;
+    fill(machine, buffer, 60, PAGE_SIZE);
+    const results: number[] = [];
+    io.onDone = (_token, result) => {
+      results.push(result, world.now - start);
+      return undefined;
+    };
+    const start = world.now;
+    for (let k = 0; k < 4; k++) expect(plain(io.submit(true, buffer, 512, 1024 * k, 0, k))).toBe(0);
+    world.run();
+    expect(results).toEqual([512, IO_NS, 512, IO_NS, 512, IO_NS, 512, IO_NS]);
+    expect([511, 512, 1024, 1536].map((at) => cached(machine, at))).toEqual([60, 1, 60, 1]);
+    expect(file.mapping.pages.size).toBe(1);
+    expectClean(machine);
+  });
+
   it('keeps truncation waiting until it has ended (inode_dio_wait)', () => {
     const machine = onDisk(2);
     const { world, io, buffer, file, fs } = machine;

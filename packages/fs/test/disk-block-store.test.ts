@@ -5,7 +5,8 @@ import { EIO, EROFS, World } from '@pincushion/sim';
 import type { MaySleep, Task } from '@pincushion/sim';
 import { DiskBlockStore, checkFileSystem, mountFileSystem, newFileSystem } from '../src/index';
 import type { FileSystem } from '../src/index';
-import { chance } from './file-workload';
+import { chance } from './chance';
+import { FaultyDisk } from './faulty-disk';
 import { SlowDisk } from './slow-disk';
 
 const BLOCKS = 1024;
@@ -74,6 +75,29 @@ function* program({ fs }: OnDisk, name: string, steps: number, pick: (below: num
   file.close();
   return errors;
 }
+
+describe('writeback to a disk with queues', () => {
+  it('is one request for neighbouring pages of a file, as the plug around it merges them (blk_start_plug)', () => {
+    const world = new World();
+    const memory = new Memory(world, { ramBytes: 32 << 20, ledger: 'full' });
+    const disk = new FaultyDisk(memory, new Uint8Array(BLOCKS * PAGE_SIZE));
+    const fs = world.complete(newFileSystem(memory, new DiskBlockStore(memory, disk)));
+    const opened = fs.create('data');
+    const file = world.complete(open(opened));
+    if (typeof file === 'number') throw new Error('no file');
+    const pages = 16;
+    expect(world.settle(file.write(0, new Uint8Array(pages * PAGE_SIZE).fill(7), 0, pages * PAGE_SIZE))).toBe(65_536);
+    const sizes: number[] = [];
+    disk.faultOf = (_request, bio) => {
+      if (bio.op === BioOp.write) sizes.push(bio.bytes);
+      return 'none';
+    };
+    expect(world.settle(file.syncFileRange())).toBe(0);
+    expect(sizes).toEqual([pages * PAGE_SIZE]);
+    file.close();
+    expect(world.settle(fs.unmount())).toBe(0);
+  });
+});
 
 describe('a file system on a disk', () => {
   it.each([4096, 1024])(

@@ -16,14 +16,14 @@ export type Fault = 'none' | 'error' | 'lost' | 'part, then error' | 'part' | 'l
 
 export class FaultyDisk extends MultiQueueDisk {
   /** What becomes of a request, by its number. */
-  faultOf: (request: number) => Fault = () => 'none';
+  faultOf: (request: number, bio: Bio) => Fault = () => 'none';
   /** Requests that the driver got. */
   requests = 0;
   readonly queue: DispatchQueue;
 
   constructor(
     private readonly memory: Memory,
-    private readonly content: Uint8Array,
+    readonly content: Uint8Array,
   ) {
     const late: Fault[] = [];
     const queue = new DispatchQueue(
@@ -32,7 +32,7 @@ export class FaultyDisk extends MultiQueueDisk {
       { depth: 32, timeoutNs: TIMEOUT_NS },
       {
         queueRq: (bio, tag) => {
-          const fault = this.faultOf(this.requests++);
+          const fault = this.faultOf(this.requests++, bio);
           late[tag] = fault;
           if (fault.startsWith('lost')) return BlkStatus.ok;
           memory.world.after(IO_NS, Context.hardirq, () => {

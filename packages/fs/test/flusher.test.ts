@@ -113,7 +113,7 @@ describe('fsync of many pages', () => {
     world.settle(writePages(file, 0, 3));
     slow.failFrom = 0;
     expect(world.settle(file.syncFileRange())).toBe(-EIO);
-    expect([file.mapping.writebackPages, file.mapping.dirty.size]).toEqual([0, 0]);
+    expect([file.mapping.underWriteback.size, file.mapping.dirty.size]).toEqual([0, 0]);
   });
 });
 

@@ -196,7 +196,7 @@ describe('writeback of a page that a device writes to (objective O1)', () => {
     },
   );
 
-  it('pin-longterm-only: a transfer with plain references is waited for, a pin is not but gets a copy (seed 003)', () => {
+  it('pin-longterm-only: a transfer with plain references is waited for, a pin is not but gets a copy (Hubbard 2021)', () => {
     const machine = pinned('wait', { memory: { directIo: 'pin-longterm-only' } });
     const { world, mm, gup, owner, file, address, device, changedOnDisk, unpin, memory } = machine;
     const synced = fsyncing(machine, file);
@@ -216,7 +216,7 @@ describe('writeback of a page that a device writes to (objective O1)', () => {
   });
 });
 
-describe('a pin that meets a page under writeback (seed 002)', () => {
+describe('a pin that meets a page under writeback (Glisse 2018)', () => {
   /** The page is on its way to the store, and nobody holds it. */
   function onItsWay(gup: GupUnderWriteback) {
     const machine = pinned('linux', { gup });
@@ -237,7 +237,7 @@ describe('a pin that meets a page under writeback (seed 002)', () => {
   it('busy: is refused for writing, by the fast path and by the slow one, and not for reading', () => {
     const { world, pin, gup, mm, owner, address, memory, pages } = onItsWay('busy');
     expect(pin()).toBe(-EBUSY);
-    expect(gup.why()).toContain('seed 002');
+    expect(gup.why()).toContain('Glisse 2018');
     expect(plain(gup.pinUserPagesFast(mm, address, 1, 0, pages, 0, owner))).toBe(1);
     gup.unpinUserPages(pages, 0, 1);
     world.run();

@@ -18,6 +18,7 @@ import { schemes } from '@pincushion/schemes';
 import { UsageError, formatBytes } from '@pincushion/sim';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { PciDescription, checkPci } from './pci-topology';
 import { Duration, Size } from './sizes';
 
 const MIB = 1024 * 1024;
@@ -31,6 +32,9 @@ const Pool = z.int().min(0).max(MAX_POOL_PAGES).default(0);
 const LargeFolios = z.enum(['never', 'madvise', 'always']);
 const Mthp = LargeFolios.default('never');
 
+/** Where nothing can be mounted. */
+const RESERVED_PLACES = /^\/(?:(?:dev|sys)(?:\/|$)|tmp$)/;
+
 const Percent = z.int().min(1).max(100);
 
 const WritebackDescription = z.strictObject({
@@ -40,8 +44,10 @@ const WritebackDescription = z.strictObject({
     .describe('What writeback does with a page that a device may be writing to.'),
   gup: z
     .enum(GUP_UNDER_WRITEBACK)
-    .default(WRITEBACK_DEFAULTS.gup)
-    .describe('What a pin for writing does that meets a page on its way to its store.'),
+    .optional()
+    .describe(
+      'What a pin for writing does that meets a page on its way to its store: wait under bounce, else ignore, unless given.',
+    ),
   flusher: z
     .boolean()
     .default(true)
@@ -131,10 +137,24 @@ const DeviceDescription = z
       .min(1)
       .optional()
       .describe('Which hardware model: when the plugin has several, or instead of the plugin.'),
+    port: z.string().optional().describe('The PCI port it is plugged into; a root port of its own unless given.'),
     model: z.record(z.string(), z.unknown()).default({}).describe('Settings of the hardware model.'),
     config: z.record(z.string(), z.unknown()).default({}).describe('Configuration of the driver.'),
   })
   .refine(({ plugin, hardware }) => plugin !== undefined || hardware !== undefined, 'plugin or hardware, or both');
+
+const MountDescription = z.strictObject({
+  device: z.string().min(1).describe('The disk of the machine: nvme0n1.'),
+  at: z
+    .string()
+    .regex(/^(\/[^/]+)+$/, 'a path such as /mnt, without a slash at its end')
+    .refine((place) => !RESERVED_PLACES.test(place), 'a place other than /dev, /sys and /tmp')
+    .describe('Where its files are: /mnt.'),
+  format: z
+    .enum(['if-empty', 'always', 'never'])
+    .default('if-empty')
+    .describe('When a new file system is made on it: if the disk is empty, at every boot, or never.'),
+});
 
 export const MachineDescription = z.strictObject({
   $schema: z.string().optional().describe('For editors; not used.'),
@@ -149,17 +169,23 @@ export const MachineDescription = z.strictObject({
     .optional()
     .describe('How pins are counted; by default as the kernel does: bias, or get-put for kernels without pins.'),
   iommu: IommuDescription.prefault({}),
+  pci: PciDescription.prefault({}).describe('The PCI Express tree.'),
   ledger: z.enum(['off', 'counts', 'full']).default('counts').describe('How closely pins and mappings are recorded.'),
   plugins: z
     .array(z.string().min(1))
     .optional()
     .describe('The plugins that devices are bound with, and no others; without it, direct dependencies are looked at.'),
   devices: z.array(DeviceDescription).default([]),
+  mounts: z
+    .array(MountDescription)
+    .default([])
+    .describe('File systems that are mounted at boot, on disks of the machine.'),
 });
 
 /** A checked description with all defaults; sizes in bytes, durations in nanoseconds. */
 export type MachineDescription = z.output<typeof MachineDescription>;
 export type DeviceDescription = MachineDescription['devices'][number];
+export type MountDescription = MachineDescription['mounts'][number];
 /** What may be written. */
 export type MachineInput = z.input<typeof MachineDescription>;
 
@@ -170,7 +196,8 @@ export function defineMachine(description: MachineInput): MachineInput {
 
 /**
  * Checks a description. `source` is the file it came from, for the message.
- * Throws `UsageError`: MACHINE_INVALID with path, value, what is allowed and the nearest name or size; DEVICE_DUPLICATE.
+ * Throws `UsageError`: MACHINE_INVALID with path, value, what is allowed and the nearest name or size; DEVICE_DUPLICATE;
+ * MOUNT_DUPLICATE.
  */
 export function parseMachine(input: unknown, source: string): MachineDescription {
   const description = parseConfig(MachineDescription, input, { code: 'MACHINE_INVALID', where: source });
@@ -186,7 +213,28 @@ export function parseMachine(input: unknown, source: string): MachineDescription
     }
     places.set(name, index);
   });
+  checkPci(description.pci, description.devices, source);
+  checkMounts(description, source);
   return description;
+}
+
+/** A place has one file system, and a disk one use. */
+function checkMounts({ mounts, memory: { swapDevice } }: MachineDescription, source: string): void {
+  const disks = new Map(swapDevice === undefined ? [] : [[swapDevice, 'memory.swapDevice']]);
+  const places = new Map<string, string>();
+  mounts.forEach(({ device, at }, index) => {
+    const where = `mounts[${index}]`;
+    const other = disks.get(device) ?? places.get(at);
+    if (other !== undefined) {
+      const what = disks.has(device) ? `disk ${device} is used` : `something is mounted at ${at}`;
+      throw new UsageError('MOUNT_DUPLICATE', `${source}: ${what} twice`, {
+        expected: 'a disk and a place of its own for each mount',
+        actual: `${other} and ${where}`,
+      });
+    }
+    disks.set(device, where);
+    places.set(at, where);
+  });
 }
 
 /** Whether the main memory has room for its parts. Pools of huge pages find out at boot, where they are laid out. */

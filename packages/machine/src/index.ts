@@ -1,6 +1,7 @@
 /** The composition root: boots a machine out of a description; processes and their system calls. */
 export {
   MachineDescription,
+  byName,
   defineMachine,
   machineJsonSchema,
   parseMachine,
@@ -13,6 +14,7 @@ export { Machine } from './machine';
 export type { BootOptions } from './machine';
 export { MountTable } from './mount-table';
 export type { MountedFiles, OpenedFile } from './mount-table';
+export { pciRoute } from './pci-topology';
 export {
   MFD_HUGETLB,
   MFD_HUGE_1GB,

@@ -5,7 +5,7 @@
  * probes their drivers. Everything of it hangs on this object, so that several machines can live in one world.
  */
 import type { Disk } from '@pincushion/block';
-import { Iommu } from '@pincushion/dma';
+import { Iommu, PciFabric, pciMemoryFor } from '@pincushion/dma';
 import type { Device, DeviceNode, HostFiles, Plugin } from '@pincushion/driver';
 import {
   Bus,
@@ -19,6 +19,7 @@ import {
   RefusingHostFiles,
   Wiring,
   WorldClock,
+  memoryBarBytes,
 } from '@pincushion/driver';
 import type { LedgerMode, Mm } from '@pincushion/mm';
 import { HUGETLB_1G_ORDER, HUGETLB_2M_ORDER, Memory, kernelProfiles } from '@pincushion/mm';
@@ -28,10 +29,15 @@ import { PincushionError, UsageError, sleeping } from '@pincushion/sim';
 import type { DeviceDescription, MachineDescription } from './description';
 import { byName, pinSchemeOf } from './description';
 import { hardwareOf, pluginOf } from './hardware-choice';
+import { DiskMount } from './disk-mount';
 import { DiskSwapStore } from './disk-swap';
 import { MountTable } from './mount-table';
+import { pciLayout } from './pci-topology';
 import { Process } from './process';
 import { machineTree } from './show';
+
+/** The memory of PCI devices comes in blocks of the page allocator. */
+const PCI_BLOCK = 4 * 1024 * 1024;
 
 export interface BootOptions {
   /** Put before device names in reports; for worlds with several machines. */
@@ -51,10 +57,13 @@ export interface BootOptions {
 export class Machine {
   readonly memory: Memory;
   readonly iommu: Iommu;
+  readonly pci: PciFabric;
   readonly nodes = new DeviceNodes();
   /** Where the files of its processes are: a tmpfs at `/tmp`, and what was mounted. */
   readonly files: MountTable;
   readonly bus: Bus;
+  /** What the description has mounted, in its order. */
+  readonly mounts: DiskMount[] = [];
   private readonly controller: InterruptController;
   private readonly processes = new Set<Process>();
   private nextPid = 1;
@@ -67,10 +76,12 @@ export class Machine {
     options: BootOptions,
   ) {
     const { cpus, iommu } = description;
-    this.memory = makeMemory(world, description, name === '' ? 'machine' : name, options.ledger);
+    const pciBytes = pciMemoryOf(description, options.plugins, name);
+    this.memory = makeMemory(world, description, name === '' ? 'machine' : name, pciBytes, options.ledger);
     if (this.memory.ledger.mode === 'full') world.lockOrder.watch();
     this.files = new MountTable(this.memory);
-    this.iommu = new Iommu(this.memory, { mode: iommu.mode, flushNs: iommu.flush });
+    this.pci = new PciFabric(this.memory, pciLayout(description.pci));
+    this.iommu = new Iommu(this.memory, { mode: iommu.mode, flushNs: iommu.flush, pci: this.pci });
     this.controller = new InterruptController(world, cpus);
     const hostFiles = options.hostFiles ?? new RefusingHostFiles();
     const wiring = Wiring.root().provide(DeviceClock, new WorldClock(world)).child();
@@ -84,6 +95,7 @@ export class Machine {
         world,
         memory: this.memory,
         iommu: this.iommu,
+        pci: this.pci,
         interrupts: this.controller,
         nodes: this.nodes,
         hostFiles,
@@ -98,7 +110,7 @@ export class Machine {
   /**
    * Boots a machine. Task context. When a device cannot be brought up, the ones before it are removed again and the
    * error goes on: `UsageError` PLUGIN_UNKNOWN, PLUGIN_AMBIGUOUS, MACHINE_INVALID, DRIVER_CONFIG_INVALID, DRIVER_NO_MATCH, and what
-   * `Bus.probe` throws.
+   * `Bus.probe` and `DiskMount.mount` throw.
    */
   static boot(world: World, description: MachineDescription, options: BootOptions): Task<Machine> {
     return sleeping(world, 'Machine.boot', function* (): Task<Machine> {
@@ -106,6 +118,7 @@ export class Machine {
       try {
         for (const device of description.devices) yield* machine.addDevice(device, options.plugins);
         machine.swapOn();
+        yield* machine.mountAll();
       } catch (error) {
         yield* machine.powerOff();
         throw error;
@@ -122,11 +135,18 @@ export class Machine {
     this.memory.swap.on(store, store.slots);
   }
 
+  private *mountAll(): Task {
+    for (const mount of this.description.mounts) {
+      this.mounts.push(yield* DiskMount.mount(this.memory, this.files, mount, this.disk(mount.device)));
+    }
+  }
+
   private *addDevice(description: DeviceDescription, plugins: readonly Plugin[]): Task {
     const plugin = pluginOf(description, plugins);
     const hardware = hardwareOf(description, plugin);
-    const { name, model, config } = description;
-    const device = this.bus.plugIn({ name, hardware, plugin: plugin.name, model });
+    const { name, model, config, port } = description;
+    const at = port === undefined ? {} : { port };
+    const device = this.bus.plugIn({ name, hardware, plugin: plugin.name, model, ...at });
     yield* this.bus.probe(device, config);
   }
 
@@ -172,7 +192,8 @@ export class Machine {
   }
 
   /**
-   * Ends the processes, removes the devices, newest first, and looks for what they left behind. Task context.
+   * Ends the processes, unmounts what the description has mounted, removes the devices, newest first, and looks for what they
+   * left behind. Task context.
    * What is found becomes findings of the world.
    */
   shutdown(): Task {
@@ -183,6 +204,7 @@ export class Machine {
     if (this.off) return;
     this.off = true;
     for (const process of [...this.processes]) yield* process.exit();
+    for (const mount of [...this.mounts].reverse()) yield* mount.unmount(this.files);
     for (const device of [...this.devices].reverse()) yield* device.remove('shutdown');
     this.memory.ledger.reportLeaks(this.memory.name);
     this.memory.detach(); // Reported here, so not again at the end of the run.
@@ -194,22 +216,45 @@ export class Machine {
   }
 }
 
+/** Room for the memory that the described devices have. Throws what looking up their hardware throws. */
+function pciMemoryOf({ devices, pci }: MachineDescription, plugins: readonly Plugin[], machineName: string): number {
+  const described = pciMemoryFor(
+    devices.flatMap((device) => {
+      const path = machineName === '' ? device.name : `${machineName}/${device.name}`;
+      return memoryBarBytes(hardwareOf(device, pluginOf(device, plugins)), device.model, path);
+    }),
+  );
+  return described + Math.ceil(pci.hotplug / PCI_BLOCK) * PCI_BLOCK;
+}
+
 /** What the description says about memory. Throws `UsageError` MEMORY_INVALID when it does not fit. */
-function makeMemory(world: World, description: MachineDescription, name: string, ledger?: LedgerMode): Memory {
+function makeMemory(
+  world: World,
+  description: MachineDescription,
+  name: string,
+  pciBytes: number,
+  ledger?: LedgerMode,
+): Memory {
   const { ram, pmem, movable, cma, swap, swapDevice, minFree, hugetlb, thp, mthp, tlb, directIo } = description.memory;
-  const { flushInterval, dirtyExpire, ...writeback } = description.memory.writeback;
+  const { flushInterval, dirtyExpire, gup, ...writeback } = description.memory.writeback;
   let memory: Memory;
   try {
     memory = new Memory(world, {
       ramBytes: ram,
       pmemBytes: pmem,
+      pciBytes,
       movableBytes: movable,
       cmaBytes: cma,
       ...(swap === 0 || swapDevice !== undefined ? {} : { swapBytes: swap }),
       ...(minFree === undefined ? {} : { minFreeBytes: minFree }),
       hugetlb: { [HUGETLB_2M_ORDER]: hugetlb['2MiB'], [HUGETLB_1G_ORDER]: hugetlb['1GiB'] },
       tlb,
-      writeback: { ...writeback, flushIntervalNs: flushInterval, dirtyExpireNs: dirtyExpire },
+      writeback: {
+        ...writeback,
+        ...(gup === undefined ? {} : { gup }),
+        flushIntervalNs: flushInterval,
+        dirtyExpireNs: dirtyExpire,
+      },
       ...(directIo === undefined ? {} : { directIo }),
       profile: kernelProfiles[description.kernel],
       scheme: schemes[pinSchemeOf(description)],

@@ -165,7 +165,8 @@ export class Process implements UserProgram, Caller {
 
   private *openPath(path: string, flags: number): Task<number> {
     if (this.ended) return -EBADF;
-    return path.startsWith('/dev/') ? yield* this.openNode(path) : yield* this.openFile(path, flags);
+    const isNode = path.startsWith('/dev/') || path.startsWith('/sys/');
+    return isNode ? yield* this.openNode(path) : yield* this.openFile(path, flags);
   }
 
   private *openFile(path: string, flags: number): Task<number> {
@@ -243,7 +244,7 @@ export class Process implements UserProgram, Caller {
   }
 
   private *openNode(path: string): Task<number> {
-    const node = this.machine.nodes.get(path.slice(5));
+    const node = this.machine.nodes.get(path.startsWith('/dev/') ? path.slice(5) : path);
     if (node === undefined) return -ENOENT;
     if (node.kind === 'disk') {
       return node.disk.gone ? -ENODEV : this.install(new DiskFile(path, node.place));

@@ -1,5 +1,8 @@
 /** The machine as a tree of text, for people: what it has, with all defaults. */
 import type { Device } from '@pincushion/driver';
+import { DeviceNodes } from '@pincushion/driver';
+import { Acs } from '@pincushion/dma';
+import type { HostBridge, PciBridge } from '@pincushion/dma';
 import { formatBytes, formatNs } from '@pincushion/sim';
 import { pinSchemeOf } from './description';
 import type { Machine } from './machine';
@@ -36,12 +39,24 @@ export function machineTree(machine: Machine): string {
     leaf(`pin scheme ${pinSchemeOf(machine.description)}`),
     leaf(`ledger ${machine.memory.ledger.mode}`),
     leaf(`iommu ${iommu.mode}${iommu.mode === 'lazy' ? `, flush ${formatNs(iommu.flush)}` : ''}`),
+    ...pciBranch(machine),
     {
       text: `devices ${machine.devices.length}`,
       below: machine.devices.map((device) => deviceBranch(machine, device)),
     },
+    ...mountsBranch(machine),
   ]);
   return lines.join('\n');
+}
+
+function mountsBranch({ mounts }: Machine): readonly Branch[] {
+  if (mounts.length === 0) return [];
+  const below = mounts.map(({ description: { device, at, format }, fs }) => {
+    const { blocksFree } = fs.allocator;
+    const bytes = (blocks: number): string => formatBytes(blocks * fs.store.blockBytes);
+    return leaf(`${at} on ${device}, ${bytes(fs.layout.blocks)}, ${bytes(blocksFree)} free, format ${format}`);
+  });
+  return [{ text: `mounts ${mounts.length}`, below }];
 }
 
 type MemoryDescription = Machine['description']['memory'];
@@ -62,6 +77,42 @@ function spaced(size: string): string {
   return size.replace(/(?=[KMG]iB)/, ' ');
 }
 
+/** The PCI tree, when the description says something about it. */
+function pciBranch({ description, pci }: Machine): readonly Branch[] {
+  const { hosts, bridges } = pci.layout;
+  if (bridges.length === 0 && hosts.length === 1) return [];
+  const below = (upstream: PciBridge | null, host: HostBridge): Branch[] =>
+    bridges
+      .filter((bridge) => bridge.upstream === upstream && bridge.host === host)
+      .map((bridge) => ({ text: portText(bridge, description), below: below(bridge, host) }));
+  const roots = hosts.map((host) => ({
+    text: `root complex ${host.name} ${hex(host.vendor)}:${hex(host.device)}`,
+    below: below(null, host),
+  }));
+  return [{ text: 'pci', below: roots }];
+}
+
+function portText({ name, kind, acs }: PciBridge, { devices }: Machine['description']): string {
+  const device = devices.find(({ port }) => port === name);
+  const flags = Object.entries(Acs).filter(([, bit]) => (acs & bit) !== 0);
+  const redirects = flags.length === 0 ? '' : `, ACS ${flags.map(([flag]) => spelledApart(flag)).join(' and ')}`;
+  return `${kind} ${name}${redirects}${device === undefined ? '' : `: ${device.name}`}`;
+}
+
+/** `request redirect`. */
+function spelledApart(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+/** What others reach: memory BARs. */
+function memoryBars({ pciFunction }: Device): readonly Branch[] {
+  return pciFunction.bars.flatMap((bar) =>
+    bar === null || bar.memory === null
+      ? []
+      : [leaf(`BAR ${bar.index} memory ${formatBytes(bar.bytes)} at bus address 0x${bar.busAddress.toString(16)}`)],
+  );
+}
+
 function deviceBranch(machine: Machine, device: Device): Branch {
   const { name, vendor, device: id, vectors } = device.hardwareMeta;
   const interrupts = `${vectors} interrupt vector${vectors === 1 ? '' : 's'}`;
@@ -70,14 +121,15 @@ function deviceBranch(machine: Machine, device: Device): Branch {
     text: device.name,
     below: [
       { text: `hardware ${name} ${hex(vendor)}:${hex(id)}, ${interrupts}`, below: settings(device.hardware.settings) },
+      ...memoryBars(device),
       device.driver === null
         ? leaf(`no driver (${device.state})`)
         : { text: `driver ${device.driverName}`, below: settings(device.config) },
       ...nodes.map((node) =>
         leaf(
           node.kind === 'disk'
-            ? `/dev/${node.name} disk, ${formatBytes(node.disk.capacitySectors * 512)}`
-            : `/dev/${node.name}`,
+            ? `${DeviceNodes.pathOf(node)} disk, ${formatBytes(node.disk.capacitySectors * 512)}`
+            : DeviceNodes.pathOf(node),
         ),
       ),
     ],

@@ -39,14 +39,19 @@ describe('a machine description', () => {
           dirtyBackgroundRatio: 10,
           dirtyRatio: 20,
           pinned: 'linux',
-          gup: 'ignore',
         },
       },
       cpus: 4,
       kernel: '6.18',
       iommu: { mode: 'strict', flush: 10_000_000 },
+      pci: {
+        cpu: 'listed',
+        hotplug: 0,
+        rootComplexes: [{ name: 'rc0', hostBridge: '8086:09a2', ports: [] }],
+      },
       ledger: 'counts',
       devices: [],
+      mounts: [],
     });
   });
 
@@ -78,7 +83,7 @@ describe('a machine description', () => {
       'MACHINE_INVALID: machine.yaml: memory.movble is not known. Expected one of ram, pmem, movable, cma, swap, swapDevice, minFree, hugetlb, thp, mthp, tlb, writeback, directIo; got movble. Try movable.',
     );
     expect(problem({ devices: [{ name: 'a', plugin: 'p', cofnig: {} }] })).toContain(
-      'machine.yaml: devices[0].cofnig is not known. Expected one of name, plugin, hardware, model, config; got cofnig. Try config.',
+      'machine.yaml: devices[0].cofnig is not known. Expected one of name, plugin, hardware, port, model, config; got cofnig. Try config.',
     );
   });
 

@@ -15,6 +15,7 @@ import {
   DmaMapper,
   Driver,
   EACCES,
+  EREMOTEIO,
   ENOMEM,
   HardwareQueue,
   Interrupts,
@@ -27,8 +28,12 @@ import {
 } from '@pincushion/driver';
 import { z } from 'zod';
 
-const Model = z.strictObject({ sectors: z.int().min(8).default(64), latencyNs: z.int().default(5000) });
-const Config = z.strictObject({ lbaBytes: z.union([z.literal(512), z.literal(4096)]).default(512) });
+export const Model = z.strictObject({ sectors: z.int().min(8).default(64), latencyNs: z.int().default(5000) });
+const Config = z.strictObject({
+  lbaBytes: z.union([z.literal(512), z.literal(4096)]).default(512),
+  /** Whether bios may have memory of other devices in them. */
+  peers: z.boolean().default(false),
+});
 
 @hardware({ name: 'ram-disk', vendor: 0x1234, device: 0x0002, bars: [{ bytes: 64 }], vectors: 1, config: Model })
 export class RamDiskHardware extends DeviceModel<z.output<typeof Model>> {
@@ -68,8 +73,9 @@ class RamDisk extends Disk {
     sectors: number,
     lbaBytes: number,
     private readonly owner: RamDiskDriver,
+    pciP2pdma: boolean,
   ) {
-    super(name, sectors, { logicalBlockBytes: lbaBytes, maxBytes: 16384, maxPages: 5 });
+    super(name, sectors, { logicalBlockBytes: lbaBytes, maxBytes: 16384, maxPages: 5, pciP2pdma });
   }
 
   override queueBio(bio: Bio): undefined {
@@ -105,7 +111,7 @@ export class RamDiskDriver extends Driver<typeof Config> {
     const { name } = this.device;
     const { lastClosed } = this;
     const sectors = this.registers.read32(20);
-    this.own(this.disks.register(new RamDisk(`${name}n1`, sectors, this.config.lbaBytes, this)));
+    this.own(this.disks.register(new RamDisk(`${name}n1`, sectors, this.config.lbaBytes, this, this.config.peers)));
     this.own(
       this.chars.register(`${name}-info`, {
         open: (file) => (file.process === 'nobody' ? -ENOMEM : 0),
@@ -130,6 +136,10 @@ export class RamDiskDriver extends Driver<typeof Config> {
     const direction = bio.op === BioOp.read ? DmaDirection.fromDevice : DmaDirection.toDevice;
     bio.iova =
       bio.pageCount === 0 ? 0 : this.dma.mapPages(bio.pages, 0, bio.pageCount, bio.firstOffset, bio.bytes, direction);
+    if (bio.iova < 0) {
+      this.complete(bio.iova === -EREMOTEIO ? BlkStatus.target : BlkStatus.ioerr);
+      return;
+    }
     this.registers.write64lohi(0, bio.iova);
     this.registers.write32(8, bio.sector);
     this.registers.write32(12, bio.pageCount === 0 ? 0 : bio.sectors);
@@ -142,7 +152,7 @@ export class RamDiskDriver extends Driver<typeof Config> {
     const next = this.queue.release(0);
     if (next !== null) this.submit(next);
     const direction = bio.op === BioOp.read ? DmaDirection.fromDevice : DmaDirection.toDevice;
-    if (bio.pageCount > 0) this.dma.unmapPages(bio.iova, bio.bytes, direction);
+    if (bio.pageCount > 0 && bio.iova >= 0) this.dma.unmapPages(bio.iova, bio.bytes, direction);
     bioEndIo(bio, status);
   }
 

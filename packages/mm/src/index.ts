@@ -33,7 +33,7 @@ export {
   truncatePartialFolio,
   unmapMappingRange,
 } from './page-cache/truncate';
-export { folioWaitWriteback, waitWriteback, writeAndWaitRange } from './page-cache/writeback';
+export { folioWaitWriteback, isUnderWriteback, waitWriteback, writeAndWaitRange } from './page-cache/writeback';
 export { balanceDirtyPages } from './page-cache/dirty-throttling';
 export { ErrSeq } from './page-cache/errseq';
 export { invalidateInodePages2 } from './page-cache/invalidate';
@@ -91,6 +91,8 @@ export type { SwapStore } from './reclaim/swap';
 export { MemorySwapStore } from './reclaim/swap-store';
 export { Gfp, ZoneType } from './frames/zone';
 export type { GfpFlags, Zone } from './frames/zone';
+export { DevicePages, vmInsertPage } from './frames/device-pages';
+export type { DevicePagesOwner } from './frames/device-pages';
 export { PageBytes } from './frames/page-bytes';
 export { PAGE_SHIFT, PAGE_SIZE } from './frames/page-size';
 export { ZERO_PFN } from './frames/zero-page';

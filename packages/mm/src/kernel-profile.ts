@@ -56,6 +56,8 @@ export interface KernelProfile {
   readonly daxIdleAtZero: boolean;
   /** GUP-fast refuses a folio without mapping whenever it looks at it (6.18, Q-04). */
   readonly fastRefusesNoMapping: boolean;
+  /** Programs can map memory of PCI devices for peer-to-peer, and FOLL_PCI_P2PDMA exists (6.2, PP-01). */
+  readonly userMapsPeerMemory: boolean;
 }
 
 export const linux618: KernelProfile = {
@@ -83,6 +85,7 @@ export const linux618: KernelProfile = {
   collapseNeedsWritable: false,
   daxIdleAtZero: true,
   fastRefusesNoMapping: true,
+  userMapsPeerMemory: true,
 };
 
 export const linux61: KernelProfile = {
@@ -99,6 +102,7 @@ export const linux61: KernelProfile = {
   splitDropsZeros: false,
   collapseNeedsWritable: true,
   daxIdleAtZero: false,
+  userMapsPeerMemory: false,
 };
 
 export const linux54: KernelProfile = {

@@ -3,7 +3,8 @@
  * `mem_map` and what hangs on them). All state is in the instance; a world may have several machines.
  *
  * Layout of frame numbers: the first 4 MiB are reserved (frame 0 is never used, frame 1 is the shared zero page), then
- * ZONE_DMA32 up to 4 GiB, ZONE_NORMAL, ZONE_MOVABLE at the end of RAM, and device memory (persistent memory) behind it.
+ * ZONE_DMA32 up to 4 GiB, ZONE_NORMAL, ZONE_MOVABLE at the end of RAM, and device memory behind it: persistent memory, then
+ * the memory of PCI devices.
  * Left out: NUMA, adding and removing memory. What happens when memory is scarce is in reclaim/pressure.ts.
  * Source followed: mm/page_alloc.c, mm/mm_init.c.
  */
@@ -14,12 +15,14 @@ import { AddressSpace } from './page-cache/address-space';
 import { BiasScheme } from './gup/bias-scheme';
 import { Buddy, MAX_PAGE_ORDER } from './frames/buddy';
 import { cmaAlloc, cmaRelease } from './reclaim/cma';
+import type { DevicePages } from './frames/device-pages';
 import type { FrameOwner } from './frames/frames';
 import {
   FrameTable,
   PG_cma,
   PG_head,
   PG_hugetlb,
+  PG_p2pdma,
   PG_reserved,
   PG_uptodate,
   PG_zero,
@@ -51,7 +54,7 @@ import { ThpOrders } from './huge/thp-orders';
 import type { Vma } from './process/vma';
 import { Vmstat } from './vmstat';
 import { WritebackControl } from './page-cache/writeback-control';
-import { WRITEBACK_DEFAULTS } from './page-cache/writeback-settings';
+import { writebackSettings } from './page-cache/writeback-settings';
 import type { DirectIoHold, WritebackSettings } from './page-cache/writeback-settings';
 import { ZERO_PFN } from './frames/zero-page';
 import { NO_WATERMARKS, minFreeBytes, watermarksOf } from './frames/watermarks';
@@ -63,6 +66,8 @@ export interface MemoryOptions {
   ramBytes: number;
   /** Persistent memory, in ZONE_DEVICE. */
   pmemBytes?: number;
+  /** Memory that PCI devices bring, in ZONE_DEVICE: frames for their BARs. */
+  pciBytes?: number;
   /** Part of the RAM that is ZONE_MOVABLE. */
   movableBytes?: number;
   /** Part of ZONE_NORMAL that is reserved for contiguous allocations (CMA); movable pages may use it meanwhile. */
@@ -78,7 +83,7 @@ export interface MemoryOptions {
   swapBytes?: number;
   /** Whether CPUs may use old translations until a flush (tlb.ts); `exact` unless given. */
   tlb?: 'exact' | 'stale';
-  /** How dirty pages of files are written; see `WRITEBACK_DEFAULTS` for what is not given. */
+  /** How dirty pages of files are written; see `writebackSettings` for what is not given. */
   writeback?: Partial<WritebackSettings>;
   /** How direct I/O holds the pages of its buffers; as the kernel of the profile does unless given. */
   directIo?: DirectIoHold;
@@ -141,6 +146,11 @@ export class Memory implements FrameOwner {
   /** First frame of persistent memory and its number of frames; 0, 0 without. */
   readonly pmemStart: number;
   readonly pmemFrames: number;
+  /** First frame of the memory of PCI devices, beyond all other frames, and their number, 0 without. */
+  readonly pciStart: number;
+  readonly pciFrames: number;
+  /** The page maps of drivers over them. */
+  readonly devicePages: DevicePages[] = [];
   /** `folio->mlock_count` of folios on the unevictable list, where it is not 1; see mlock.ts. */
   readonly mlockCounts = new Map<number, number>();
   /** Pages of an area that mremap left unlocked may stay mlocked for ever; see `dontUnmapComplete`. */
@@ -167,22 +177,24 @@ export class Memory implements FrameOwner {
     const movable = Math.min(framesOf(options.movableBytes ?? 0), Math.max(0, ram - BLOCK_FRAMES));
     const cma = Math.min(framesOf(options.cmaBytes ?? 0), Math.max(0, ram - movable - BLOCK_FRAMES));
     this.profile = options.profile ?? linux618;
-    this.writeback = new WritebackControl(this, { ...WRITEBACK_DEFAULTS, ...options.writeback });
+    this.writeback = new WritebackControl(this, writebackSettings(options.writeback));
     this.directIoHold = options.directIo ?? (this.profile.directIoPins ? 'pin' : 'get');
     this.staleTlb = options.tlb === 'stale';
     this.pmemFrames = framesOf(options.pmemBytes ?? 0);
     this.pmemStart = this.pmemFrames === 0 ? 0 : ram;
-    const count = ram + this.pmemFrames;
+    this.pciStart = ram + this.pmemFrames;
+    this.pciFrames = framesOf(options.pciBytes ?? 0);
+    const count = this.pciStart + this.pciFrames;
     if (ram < 2 * BLOCK_FRAMES || count > FRAMES_MAX) {
       throw new PincushionError('MEMORY_INVALID', `${this.name} cannot have ${count} frames`, {
         expected: `at least 8 MiB of RAM and less than 4 TiB in all`,
-        actual: `${options.ramBytes} bytes of RAM and ${options.pmemBytes ?? 0} bytes of persistent memory`,
+        actual: `${options.ramBytes} bytes of RAM and ${(options.pmemBytes ?? 0) + (options.pciBytes ?? 0)} bytes of devices`,
       });
     }
     this.frames = new FrameTable(count, this);
     this.bytes = new PageBytes(this.frames);
     this.lru = new LruLists(this.frames);
-    this.zones = this.layOut(ram, ram - movable, cma, count, options.minFreeBytes);
+    this.zones = this.layOut(ram, ram - movable, cma, options.minFreeBytes);
     const of = (...types: ZoneType[]): Zone[] =>
       types.flatMap((type) => this.zones.filter((zone) => zone.type === type && zone.buddy !== null && !zone.cma));
     this.keepsFree = this.zones.some((zone) => zone.watermarks.low > 0);
@@ -195,6 +207,7 @@ export class Memory implements FrameOwner {
     this.frames.refcount[ZERO_PFN] = 1;
     this.frames.flags[ZERO_PFN] = PG_reserved | PG_zero | PG_uptodate;
     this.scheme = (options.scheme ?? ((frames) => new BiasScheme(frames)))(this.frames);
+    world.machineJoins(options.ledger === 'full');
     this.ledger = new Ledger(world, count, options.ledger ?? 'counts', new LedgerFacts(this));
     this.gup = new UserPageGrabber(this);
     this.ksm = new Ksm(this);
@@ -379,13 +392,7 @@ export class Memory implements FrameOwner {
     this.endCheck();
   }
 
-  private layOut(
-    ramEnd: number,
-    movableStart: number,
-    cmaFrames: number,
-    end: number,
-    minFree: number | undefined,
-  ): Zone[] {
+  private layOut(ramEnd: number, movableStart: number, cmaFrames: number, minFree: number | undefined): Zone[] {
     const zones: Zone[] = [];
     const cmaStart = movableStart - cmaFrames;
     const lowmem = cmaStart - BLOCK_FRAMES;
@@ -401,7 +408,8 @@ export class Memory implements FrameOwner {
     add(ZoneType.normal, 'Normal', dma32End, cmaStart);
     add(ZoneType.normal, 'CMA', cmaStart, movableStart, true);
     add(ZoneType.movable, 'Movable', movableStart, ramEnd);
-    add(ZoneType.device, 'Device', ramEnd, end);
+    add(ZoneType.device, 'Device', ramEnd, this.pciStart);
+    add(ZoneType.device, 'PCI', this.pciStart, this.pciStart + this.pciFrames);
     return zones;
   }
 
@@ -410,7 +418,7 @@ export class Memory implements FrameOwner {
     const frames = this.frames;
     const order = frames.order[head];
     if (frames.folioMapcount(head) !== 0 || frames.pincount[head] !== 0) this.reportBadPage(head);
-    if ((frames.flags[head] & PG_hugetlb) !== 0 && this.hugetlb.get(order)?.freed(head) === true) return undefined;
+    if ((frames.flags[head] & (PG_hugetlb | PG_p2pdma)) !== 0 && this.freedElsewhere(head, order)) return undefined;
     frames.mapping[head] = 0;
     if (order === 0) frames.flags[head] = 0;
     else {
@@ -421,6 +429,15 @@ export class Memory implements FrameOwner {
     this.ledger.freed(head, 1 << order);
     this.buddyOf(head).give(head, order);
     return undefined;
+  }
+
+  /** Whether a folio that is no page of the allocator's went back to whom it belongs to: a pool of huge pages, a device. */
+  private freedElsewhere(head: number, order: number): boolean {
+    if ((this.frames.flags[head] & PG_hugetlb) !== 0) return this.hugetlb.get(order)?.freed(head) === true;
+    const pages = this.devicePages.find((each) => each.has(head));
+    if (pages === undefined) return false;
+    pages.freed(head);
+    return true;
   }
 
   private buddyOf(pfn: number): Buddy {

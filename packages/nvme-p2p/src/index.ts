@@ -10,5 +10,10 @@ export { NvmeDriverConfig } from './driver/driver-config';
 // The library of a user program
 export { identifyController, identifyNamespace } from './lib/identify';
 export type { ControllerIdentity, NamespaceIdentity } from './driver/identity';
-export { NVME_IOCTL_ADMIN_CMD } from './driver/passthrough';
+export { NVME_IOCTL_ADMIN_CMD, NVME_IOCTL_IO_CMD } from './driver/passthrough';
 export type { PassthroughCommand } from './driver/passthrough';
+
+// How long commands take, for whom wants to look at that alone
+export { commandTiming } from './device/timing';
+export { TimingSettings } from './device/timing-settings';
+export type { CommandTiming, DeviceTime } from './device/command-timing';

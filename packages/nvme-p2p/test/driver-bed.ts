@@ -1,5 +1,5 @@
 /** The NVMe driver on its controller, with a program whose memory and disk I/O the tests use. */
-import type { HostFiles, MaySleep } from '@pincushion/driver';
+import type { HardwareClass, HostFiles, MaySleep } from '@pincushion/driver';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '@pincushion/driver';
 import { testDevice } from '@pincushion/testing';
 import { NvmeController, NvmeDriver } from '../src/index';
@@ -14,8 +14,13 @@ export interface DriverBedOptions {
 }
 
 export function driverBed(options: DriverBedOptions = {}) {
+  return driverBedOn(NvmeController, options);
+}
+
+/** The same on another model of a controller. */
+export function driverBedOn<H extends HardwareClass>(model: H, options: DriverBedOptions = {}) {
   const bed = testDevice(NvmeDriver, {
-    hardware: NvmeController,
+    hardware: model,
     name: 'nvme0',
     memoryBytes: 256 * 1024 * 1024,
     cpus: options.cpus ?? 2,

@@ -1,10 +1,11 @@
 import { World } from '@pincushion/driver';
 import { ControllerConfig } from '../src/index';
 import { LatencyModel } from '../src/device/latency';
+import type { FlatSettings } from '../src/device/timing-settings';
 
 function model(settings: Record<string, number> = {}): LatencyModel {
   const { latency } = ControllerConfig.parse({ latency: { jitterNs: 0, ...settings } });
-  return new LatencyModel(latency, new World().choices.stream('latency'));
+  return new LatencyModel(latency as FlatSettings, new World().choices.stream('latency'));
 }
 
 /** Reads or writes `count` times `bytes` at `depth`, and says how long it took. */
@@ -49,8 +50,8 @@ describe('the latency model, with its defaults', () => {
 
   it('takes writes into its buffer, until the flash has to keep up', () => {
     const latency = model();
-    expect(latency.write(0, 4096, false)).toBe(10_000 + 1242);
-    const ns = closedLoopNs(32, 8000, (nowNs) => latency.write(nowNs, 131_072, false));
+    expect(latency.write(0, 0, 0, 4096, false)).toBe(10_000 + 1242);
+    const ns = closedLoopNs(32, 8000, (nowNs) => latency.write(nowNs, 0, 0, 131_072, false));
     const megabytes = (8000 * 131_072 - 64 * 1024 * 1024) / 1e6;
     expect(megabytes / (ns / 1e9)).toBeGreaterThan(2550);
     expect(megabytes / (ns / 1e9)).toBeLessThan(2650);
@@ -59,10 +60,10 @@ describe('the latency model, with its defaults', () => {
   it('flushes what is in the buffer, and a write through it waits for the same', () => {
     const latency = model();
     expect(latency.flush(0)).toBe(150_000);
-    latency.write(0, 26_000_000, false);
+    latency.write(0, 0, 0, 26_000_000, false);
     expect(latency.flush(0)).toBe(10_000_000 + 150_000);
     expect(latency.flush(5_000_000)).toBe(5_000_000 + 150_000);
-    expect(latency.write(20_000_000, 4096, true)).toBeGreaterThanOrEqual(10_000 + 1576);
+    expect(latency.write(20_000_000, 0, 0, 4096, true)).toBeGreaterThanOrEqual(10_000 + 1576);
   });
 
   it('serves reads of one unit one after another, and of different units side by side', () => {

@@ -57,6 +57,7 @@ export const ERROR_CODES = Object.freeze({
   DMA_UNMAP_UNKNOWN: 'An address was unmapped that is not the start of a live DMA mapping.',
   DMA_UNMAP_WRONG_SIZE: 'A DMA mapping was undone with another size than it was made with.',
   DMA_UNMAP_WRONG_DIRECTION: 'A DMA mapping was undone with another direction than it was made with.',
+  PCI_NO_ROOM: 'The memory of a device that is plugged in does not fit into the addresses that are kept for it.',
   DMA_INVALID: 'A DMA function was called with impossible arguments.',
   // Block
   BIO_ENDED_TWICE: 'A bio was completed a second time.',
@@ -67,6 +68,8 @@ export const ERROR_CODES = Object.freeze({
   FS_TOO_SMALL: 'There is no room for a file system on a disk, or the disk is smaller than the file system on it.',
   FS_SUPERBLOCK_INVALID: 'What is on a disk is no file system that can be mounted.',
   FS_MOUNT_FAILED: 'A file system could not be read when it was mounted, or contradicts itself.',
+  FS_UNMOUNT_FAILED: 'A file system could not be unmounted when the machine was shut down.',
+  FS_INCONSISTENT: 'A file system that a run went through contradicts itself when it is looked at afterwards.',
   // Drivers and devices
   DRIVER_SERVICE_MISSING: 'A driver asks for a service that this machine does not offer.',
   DRIVER_METADATA_MISSING:
@@ -95,6 +98,7 @@ export const ERROR_CODES = Object.freeze({
   // Machines
   MACHINE_INVALID: 'A machine description has a field that is unknown or has an impossible value.',
   DEVICE_DUPLICATE: 'Two devices, disks or character devices of a machine have the same name.',
+  MOUNT_DUPLICATE: 'A machine description mounts two file systems at one place, or uses a disk twice.',
   DEVICE_UNKNOWN: 'A machine has no device, disk or character device of that name.',
   PLUGIN_UNKNOWN: 'A machine description names a plugin that is not loaded.',
   PLUGIN_AMBIGUOUS: 'Several plugins bring the same hardware or a driver for it, and nothing says which is meant.',
@@ -114,6 +118,8 @@ export const ERROR_CODES = Object.freeze({
   IMAGE_UNREADABLE: 'The image file behind a device cannot be opened, read or written.',
   FILE_UNREADABLE: 'A file that was named cannot be read.',
   FILE_UNWRITABLE: 'A file that was named cannot be written.',
+  ADDRESS_UNUSABLE: 'A port or a socket file that was named cannot be listened on.',
+  SESSION_INVALID: 'A recorded session cannot be understood: it is cut off, of another version, or has a wrong line.',
   FOLDER_NOT_EMPTY: 'A new package would be written over something that is there already.',
   ARGUMENT_INVALID: 'A command-line argument is unknown or has an impossible value.',
   DATA_LOST: 'A sector does not have the content that was written to it last.',

@@ -2,9 +2,11 @@
  * A fault plan: which calls go wrong in a run, and how, as text or as rules in typed form.
  *
  *     plan    = entry { ("," | ";" | newline) entry }
- *     entry   = site [ "@" when ] [ "=" effect ]  |  "device" [ "." name ] "@t=" duration [ "=gone" ]
+ *     entry   = site [ "[" sectors "]" ] [ "@" when ] [ "=" effect ]  |  "device" [ "." name ] "@t=" duration [ "=gone" ]
+ *     sectors = n | n ".." m                                         of 512 bytes, from 0; for the sites io
  *     when    = n | n ".." m | n ".." | "*"                          the first call unless given
  *     effect  = error name | "error" | "refuse" | "lost" | "twice" | "reorder" | "late:" duration | "delay:" duration
+ *             | "stall" | "reset" | "powercut" | ( "partial" | "torn" | "misdirected" ) ":" sectors
  *             | pages                                                what is usual at the site unless given
  *
  * `pin.short@2:4` is another way to write `pin.short@2=4`. After the kernel's fault injection
@@ -13,7 +15,7 @@
 import { EIO, errnoOf } from './errno';
 import { UsageError } from './errors';
 import { FAULT_SITES, checked, kindsInWords, ruleText } from './fault-rules';
-import type { FaultEffect, FaultRule, FaultSiteFacts } from './fault-rules';
+import type { FaultEffect, FaultRule, FaultSiteFacts, SectorRange } from './fault-rules';
 import { nearestOf } from './nearest-of';
 import { parseDuration } from './units';
 
@@ -58,8 +60,9 @@ class EntryReader {
     const [, site, timed, when, effect] = (match ?? ['', this.entry]) as (string | undefined)[];
     const name = site ?? '';
     if (name === 'device' || name.startsWith('device.')) return this.device(name, timed, when, effect);
-    const facts = FAULT_SITES.find((known) => known.name === name);
-    if (facts === undefined || match === null) throw this.unknownSite(name);
+    const [, plain = name, range] = (/^(.*?)\[(.*)\]$/.exec(name) ?? []) as (string | undefined)[];
+    const facts = FAULT_SITES.find((known) => known.name === plain);
+    if (facts === undefined || match === null) throw this.unknownSite(plain);
     if (timed !== undefined) throw this.wrong(`only device goes by time, not ${name}`, 'a number of the call', timed);
     const [from, to] = this.calls(when ?? '1');
     return {
@@ -67,7 +70,17 @@ class EntryReader {
       from,
       to,
       effect: effect === undefined ? facts.usual : this.effect(facts, effect.trim()),
+      ...(range === undefined ? {} : { sectors: this.sectors(facts, range) }),
     };
+  }
+
+  private sectors({ name }: FaultSiteFacts, text: string): SectorRange {
+    if (!/^io(\.|$)/.test(name)) throw this.wrong(`${name} has no sectors`, 'sectors of io, io.read, …', text);
+    const match = /^(\d+)(?:\.\.(\d+))?$/.exec(text.trim());
+    const first = Number(match?.[1]);
+    const last = Number(match?.[2] ?? match?.[1]);
+    if (Number.isSafeInteger(first) && Number.isSafeInteger(last) && last >= first) return [first, last];
+    throw this.wrong('the sectors cannot be understood', 'n or n..m, counted from 0', text);
   }
 
   private device(name: string, timed: string | undefined, when = '', effect = 'gone'): FaultRule {
@@ -94,6 +107,10 @@ class EntryReader {
     if (kind === 'late' || kind === 'delay') {
       const ns = colon < 0 ? null : parseDuration(text.slice(colon + 1));
       if (ns !== null) return { kind, ns };
+    } else if (kind === 'partial' || kind === 'torn' || kind === 'misdirected') {
+      const number = colon < 0 ? '' : text.slice(colon + 1).trim();
+      const wanted = kind === 'misdirected' ? /^-?[1-9]\d*$/ : /^\d+$/;
+      if (wanted.test(number) && Number.isSafeInteger(Number(number))) return { kind, sectors: Number(number) };
     } else if (kind !== undefined && kind !== 'errno' && kind !== 'short') {
       if (colon < 0) return { kind };
     } else if (facts.kinds.includes('short') && /^[1-9]\d*$/.test(text)) {

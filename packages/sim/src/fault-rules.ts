@@ -12,13 +12,18 @@ import { parseDuration } from './units';
 /**
  * What happens at a site instead of the usual: the call fails with a negative errno; a pin gets at most so many pages; the
  * fast path says no; a DMA access takes longer; a message is lost, comes later, comes twice, or after the next one; the
- * device is pulled out.
+ * device is pulled out. Of an I/O command, `lost` says done and does nothing; of a write only the first sectors are written, and
+ * it fails (`partial`) or says done (`torn`); the data goes to or comes from a place so many sectors on (`misdirected`); the
+ * command never ends (`stall`); the device stops answering until it is reset (`reset`), or does so because its power failed,
+ * with what was only in its cache (`powercut`).
  */
 export type FaultEffect =
   | { readonly kind: 'errno'; readonly errno: number }
   | { readonly kind: 'short'; readonly pages: number }
   | { readonly kind: 'delay' | 'late'; readonly ns: number }
-  | { readonly kind: 'refuse' | 'lost' | 'twice' | 'reorder' | 'gone' };
+  /** Sectors of 512 bytes; those of a misdirected command may be below zero. */
+  | { readonly kind: 'partial' | 'torn' | 'misdirected'; readonly sectors: number }
+  | { readonly kind: 'refuse' | 'lost' | 'twice' | 'reorder' | 'gone' | 'stall' | 'reset' | 'powercut' };
 
 export type FaultKind = FaultEffect['kind'];
 
@@ -35,7 +40,11 @@ export type FaultSite =
   | 'dma.write'
   | 'completion'
   | 'irq'
+  | IoSite
   | 'device';
+
+/** Commands that the hardware of a disk carries out: all, or those of a kind. */
+export type IoSite = 'io' | 'io.read' | 'io.write' | 'io.flush' | 'io.zeroes' | 'io.trim';
 
 export interface FaultSiteFacts {
   readonly name: FaultSite;
@@ -49,6 +58,10 @@ export interface FaultSiteFacts {
 const fails = (errno: number): FaultEffect => ({ kind: 'errno', errno: -errno });
 const MESSAGE_KINDS: readonly FaultKind[] = ['lost', 'late', 'twice', 'reorder'];
 const DMA_KINDS: readonly FaultKind[] = ['errno', 'delay'];
+const IO_KINDS: readonly FaultKind[] = ['errno', 'stall', 'reset', 'powercut'];
+const IO_WRITE_KINDS: readonly FaultKind[] = ['errno', 'partial', 'torn', 'misdirected', 'lost', ...IO_KINDS.slice(1)];
+/** Below the prefix of the sites of I/O commands. */
+const IO_SITE = /^io(\.|$)/;
 
 /** All sites there are; the manual (docs/reference/faults.md) has a row for each. */
 export const FAULT_SITES: readonly FaultSiteFacts[] = Object.freeze([
@@ -64,6 +77,32 @@ export const FAULT_SITES: readonly FaultSiteFacts[] = Object.freeze([
   { name: 'dma.write', counts: 'writes of devices', kinds: DMA_KINDS, usual: fails(EIO) },
   { name: 'completion', counts: 'completions of devices', kinds: MESSAGE_KINDS, usual: { kind: 'lost' } },
   { name: 'irq', counts: 'interrupts raised', kinds: MESSAGE_KINDS, usual: { kind: 'lost' } },
+  { name: 'io', counts: 'I/O commands of disks', kinds: IO_KINDS, usual: fails(EIO) },
+  {
+    name: 'io.read',
+    counts: 'commands that read',
+    kinds: ['errno', 'misdirected', 'stall', 'reset', 'powercut'],
+    usual: fails(EIO),
+  },
+  { name: 'io.write', counts: 'commands that write data', kinds: IO_WRITE_KINDS, usual: fails(EIO) },
+  {
+    name: 'io.flush',
+    counts: 'commands that flush',
+    kinds: ['errno', 'lost', 'stall', 'reset', 'powercut'],
+    usual: { kind: 'lost' },
+  },
+  {
+    name: 'io.zeroes',
+    counts: 'commands that write zeroes',
+    kinds: ['errno', 'lost', 'stall', 'reset', 'powercut'],
+    usual: fails(EIO),
+  },
+  {
+    name: 'io.trim',
+    counts: 'commands that deallocate',
+    kinds: ['errno', 'lost', 'stall', 'reset', 'powercut'],
+    usual: fails(EIO),
+  },
   { name: 'device', counts: 'virtual time since boot', kinds: ['gone'], usual: { kind: 'gone' } },
 ]);
 
@@ -81,7 +120,12 @@ export interface FaultRule {
   readonly effect: FaultEffect;
   /** For the site `device`: which one, by name; the first of the machine unless given. */
   readonly device?: string;
+  /** For the sites of I/O commands: only those that touch one of these sectors of 512 bytes are meant and counted. */
+  readonly sectors?: SectorRange;
 }
+
+/** First and last sector, of 512 bytes each. */
+export type SectorRange = readonly [first: number, last: number];
 
 /** Which calls: the n-th, from the n-th to the m-th, or all. */
 export type FaultWhen = number | readonly [from: number, to: number] | '*';
@@ -127,6 +171,10 @@ export const fault = Object.freeze({
   reordered(site: MessageSite, when: FaultWhen): FaultRule {
     return rule(site, when, { kind: 'reorder' });
   },
+  /** Something happens to an I/O command of a disk, or to those that touch a range of sectors. */
+  io(site: IoSite, when: FaultWhen, effect: FaultEffect, sectors?: SectorRange): FaultRule {
+    return checked({ ...rule(site, when, effect), ...(sectors === undefined ? {} : { sectors }) });
+  },
   /** A device is pulled out, so long after boot: the first of the machine, or the one named. */
   deviceGone(at: FaultDuration, device?: string): FaultRule {
     const ns = nanoseconds(at);
@@ -157,7 +205,7 @@ export function checked(given: FaultRule): FaultRule {
 }
 
 /** What is wrong with a rule; null when nothing is. */
-function problem({ site, from, to, effect }: FaultRule): { expected: string; actual: string } | null {
+function problem({ site, from, to, effect, sectors }: FaultRule): { expected: string; actual: string } | null {
   const facts = FAULT_SITES.find(({ name }) => name === site);
   if (facts === undefined)
     return { expected: `one of ${FAULT_SITES.map(({ name }) => name).join(', ')}`, actual: site };
@@ -168,6 +216,9 @@ function problem({ site, from, to, effect }: FaultRule): { expected: string; act
     const expected = site === 'device' ? 'a duration' : 'calls counted from 1, the last not before the first';
     return { expected, actual: `from ${from} to ${to}` };
   }
+  if (sectors !== undefined && !(IO_SITE.test(site) && isRange(sectors))) {
+    return { expected: 'sectors of an I/O command, counted from 0', actual: `${sectors.join('..')} of ${site}` };
+  }
   if (!facts.kinds.includes(effect.kind)) return { expected: kindsInWords(facts), actual: effect.kind };
   if (effect.kind === 'errno' && !(Number.isSafeInteger(effect.errno) && effect.errno < 0)) {
     return { expected: 'an error number', actual: String(effect.errno) };
@@ -175,10 +226,22 @@ function problem({ site, from, to, effect }: FaultRule): { expected: string; act
   if (effect.kind === 'short' && !(Number.isSafeInteger(effect.pages) && effect.pages >= 1)) {
     return { expected: 'at least 1 page', actual: String(effect.pages) };
   }
+  if ('sectors' in effect && !isSectorCount(effect)) {
+    return { expected: 'whole sectors of 512 bytes', actual: `${effect.kind}:${effect.sectors}` };
+  }
   if ((effect.kind === 'late' || effect.kind === 'delay') && !(effect.ns >= 0)) {
     return { expected: 'a duration such as 5us', actual: 'something else' };
   }
   return null;
+}
+
+function isRange([first, last]: SectorRange): boolean {
+  return Number.isSafeInteger(first) && first >= 0 && Number.isSafeInteger(last) && last >= first;
+}
+
+/** A write may be torn before its first sector; a misdirected command goes anywhere but to its own place. */
+function isSectorCount({ kind, sectors }: FaultEffect & { readonly sectors: number }): boolean {
+  return Number.isSafeInteger(sectors) && (kind === 'misdirected' ? sectors !== 0 : sectors >= 0);
 }
 
 /** `an error such as ENOMEM`, `lost, late:TIME, twice, reorder`. */
@@ -187,16 +250,18 @@ export function kindsInWords({ kinds, usual }: FaultSiteFacts): string {
     .map((kind) => {
       if (kind === 'errno') return usual.kind === 'errno' ? `an error such as ${errnoName(usual.errno)}` : 'an error';
       if (kind === 'short') return 'a number of pages';
-      return kind === 'late' || kind === 'delay' ? `${kind}:TIME` : kind;
+      if (kind === 'late' || kind === 'delay') return `${kind}:TIME`;
+      return kind === 'partial' || kind === 'torn' || kind === 'misdirected' ? `${kind}:SECTORS` : kind;
     })
     .join(', ');
 }
 
 /** A rule as the text form has it: `dma@2=delay:5us`. */
-export function ruleText({ site, from, to, effect, device }: FaultRule): string {
+export function ruleText({ site, from, to, effect, device, sectors }: FaultRule): string {
   if (site === 'device') return `device${device === undefined ? '' : `.${device}`}@t=${exactDuration(from)}=gone`;
   const when = from === to ? `${from}` : to !== Infinity ? `${from}..${to}` : from === 1 ? '*' : `${from}..`;
-  return `${site}@${when}=${effectText(effect)}`;
+  const where = sectors === undefined ? '' : `[${sectors[0] === sectors[1] ? sectors[0] : sectors.join('..')}]`;
+  return `${site}${where}@${when}=${effectText(effect)}`;
 }
 
 function effectText(effect: FaultEffect): string {
@@ -208,6 +273,10 @@ function effectText(effect: FaultEffect): string {
     case 'late':
     case 'delay':
       return `${effect.kind}:${exactDuration(effect.ns)}`;
+    case 'partial':
+    case 'torn':
+    case 'misdirected':
+      return `${effect.kind}:${effect.sectors}`;
     default:
       return effect.kind;
   }

@@ -9,7 +9,7 @@
 import { PincushionError } from './errors';
 import type { FaultPlan } from './fault-plan';
 import { FAULT_SITES, siteIndex } from './fault-rules';
-import type { FaultEffect, FaultRule, FaultSite } from './fault-rules';
+import type { FaultEffect, FaultRule, FaultSite, IoSite, SectorRange } from './fault-rules';
 
 /** One call that fails. */
 export interface NthFault {
@@ -24,6 +24,9 @@ interface ArmedRule {
   readonly from: number;
   readonly to: number;
   readonly effect: FaultEffect;
+  /** Of a rule for a range: its sectors, and the calls that touched them. */
+  readonly sectors: SectorRange | null;
+  touched: number;
 }
 
 /** Pulls a device out `atNs` after boot, if `wanted` still says so then. */
@@ -35,10 +38,19 @@ const PIN_SHORT = siteIndex('pin.short');
 const DMA = siteIndex('dma');
 const DMA_READ = siteIndex('dma.read');
 const DMA_WRITE = siteIndex('dma.write');
+const IO = siteIndex('io');
 
 export class FaultSites {
   /** Whether something is armed or watched; test this before anything else here. */
   armed = false;
+  /** Calls that a rule has struck so far. Devices that were pulled out and pages of pins are not among them. */
+  get strikes(): number {
+    let all = 0;
+    for (const times of this.struck.values()) all += times;
+    return all;
+  }
+
+  private readonly struck = new Map<FaultEffect['kind'], number>();
   private rules: ArmedRule[] = [];
   private watchers = 0;
   private readonly counts = new Float64Array(FAULT_SITES.length);
@@ -57,7 +69,14 @@ export class FaultSites {
       });
     }
     const call = rule.nth === 0 ? 0 : this.counts[index] + rule.nth;
-    this.rules.push({ site: index, from: call, to: call, effect: { kind: 'errno', errno: rule.errno } });
+    this.rules.push({
+      site: index,
+      from: call,
+      to: call,
+      effect: { kind: 'errno', errno: rule.errno },
+      sectors: null,
+      touched: 0,
+    });
     this.armed = true;
   }
 
@@ -74,8 +93,9 @@ export class FaultSites {
         continue;
       }
       const site = siteIndex(rule.site);
-      const before = this.counts[site];
-      this.rules.push({ site, from: before + rule.from, to: before + rule.to, effect: rule.effect });
+      const { sectors = null, effect } = rule;
+      const before = sectors === null ? this.counts[site] : 0;
+      this.rules.push({ site, from: before + rule.from, to: before + rule.to, effect, sectors, touched: 0 });
     }
     this.armed = true;
   }
@@ -143,6 +163,26 @@ export class FaultSites {
     return general ?? special;
   }
 
+  /**
+   * Counts an I/O command of a disk's hardware on `sectors` sectors of 512 bytes from `first` on (0 sectors: a flush): what has
+   * to happen to it, or null.
+   */
+  ioCommand(site: IoSite, first: number, sectors: number): FaultEffect | null {
+    const general = this.strikeIo(IO, first, sectors);
+    const special = site === 'io' ? null : this.strikeIo(siteIndex(site), first, sectors);
+    return general ?? special;
+  }
+
+  /** Of `strikes`, those with an effect of this kind. */
+  strikesOf(kind: FaultEffect['kind']): number {
+    return this.struck.get(kind) ?? 0;
+  }
+
+  /** Whether a rule is armed whose effect is of this kind. */
+  plans(kind: FaultEffect['kind']): boolean {
+    return this.rules.some(({ effect }) => effect.kind === kind);
+  }
+
   /** By the bus: a device that a plan can pull out. */
   attachDevice(name: string, unplug: Unplug): void {
     const isFirst = this.devices.size === 0;
@@ -172,7 +212,30 @@ export class FaultSites {
   }
 
   private strike(site: number): FaultEffect | null {
-    return this.find(site, ++this.counts[site]);
+    const effect = this.find(site, ++this.counts[site]);
+    if (effect !== null) this.noteStrike(effect);
+    return effect;
+  }
+
+  /** As `strike`, for rules of which some mean a range: each of those counts what touches its sectors. */
+  private strikeIo(site: number, first: number, sectors: number): FaultEffect | null {
+    const call = ++this.counts[site];
+    let struck: FaultEffect | null = null;
+    for (const rule of this.rules) {
+      if (rule.site !== site) continue;
+      let number = call;
+      if (rule.sectors !== null) {
+        if (first > rule.sectors[1] || first + sectors <= rule.sectors[0]) continue;
+        number = ++rule.touched;
+      }
+      if (number >= rule.from && number <= rule.to) struck ??= rule.effect;
+    }
+    if (struck !== null) this.noteStrike(struck);
+    return struck;
+  }
+
+  private noteStrike({ kind }: FaultEffect): void {
+    this.struck.set(kind, this.strikesOf(kind) + 1);
   }
 
   /** The effect of the first rule that means this call. */

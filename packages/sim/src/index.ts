@@ -32,6 +32,8 @@ export type {
   FaultSite,
   FaultSiteFacts,
   FaultWhen,
+  IoSite,
+  SectorRange,
 } from './fault-rules';
 export { Tracepoint, Tracepoints } from './tracepoints';
 export type { Listening, TraceListener, TracepointName } from './tracepoints';

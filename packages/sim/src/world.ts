@@ -30,7 +30,10 @@ export interface WorldOptions {
   forced?: readonly ForcedChoice[];
   /** Order of runnable threads: as they became runnable (the default), or drawn from the stream `sched.next`. */
   schedule?: ScheduleOrder;
-  /** Whether tasks remember where they were made (the default): some microseconds for each, for better findings. */
+  /**
+   * Whether tasks remember where they were made: some microseconds for each, for better findings. Unless given they do until
+   * there is a machine, and then when a machine has the full ledger.
+   */
   callSites?: boolean;
 }
 
@@ -56,7 +59,7 @@ export class World {
   now = 0;
   readonly seed: number;
   /** Whether tasks remember where they were made. */
-  readonly callSites: boolean;
+  callSites: boolean;
   readonly choices: ChoiceSource;
   readonly contexts = new ContextStack();
   readonly trace = new Tracepoints(this);
@@ -82,6 +85,8 @@ export class World {
   private readonly checks: (() => undefined)[] = [];
   private readonly ports = new Map<string, (message: unknown) => undefined>();
   private readonly recorded: RecordedInput[] = [];
+  /** Who decides about call sites: nobody yet, the options, or the machines. */
+  private callSitesBy: 'nobody' | 'options' | 'machines';
   private running = false;
   private stopping = false;
   private events = 0;
@@ -89,6 +94,7 @@ export class World {
   constructor(options: WorldOptions = {}) {
     this.seed = options.seed ?? 1;
     this.callSites = options.callSites ?? true;
+    this.callSitesBy = options.callSites === undefined ? 'nobody' : 'options';
     this.choices = new ChoiceSource(this.seed, options.forced);
     this.scheduler = new Scheduler(this.contexts, this.choices, options.schedule ?? 'fifo');
     const runClosure: EventHandler = (arg) => {
@@ -106,6 +112,13 @@ export class World {
       return undefined;
     });
     this.work = new WorkQueue(this, 'events');
+  }
+
+  /** A machine is made; `full`: its ledger wants to say where everything was called. Any context. */
+  machineJoins(full: boolean): void {
+    if (this.callSitesBy === 'options') return;
+    this.callSites = full || (this.callSitesBy === 'machines' && this.callSites);
+    this.callSitesBy = 'machines';
   }
 
   // --- events -------------------------------------------------------------------------------------------------------
@@ -273,11 +286,19 @@ export class World {
 
   // --- input from outside -------------------------------------------------------------------------------------------
 
+  /**
+   * Who keeps what comes in from outside, in place of `inputs`: for runs in which it is too much for memory. Called at the
+   * injection.
+   */
+  inputListener: ((input: RecordedInput) => undefined) | null = null;
+
   /** Opens a port; messages injected into it are recorded and delivered as events in device context. */
   port<T>(name: string, deliver: (message: T) => undefined): Port<T> {
     if (this.ports.has(name)) throw new PincushionError('PORT_INVALID', `port '${name}' exists already`);
     const accept = (message: unknown): undefined => {
-      this.recorded.push({ atNs: this.now, port: name, message });
+      const input: RecordedInput = { atNs: this.now, port: name, message };
+      if (this.inputListener === null) this.recorded.push(input);
+      else this.inputListener(input);
       this.after(0, Context.device, () => {
         deliver(message as T);
         return undefined;

@@ -23,6 +23,12 @@ const ENTRIES: readonly (readonly [string, FaultRule])[] = [
   ['completion@4=twice', fault.twice('completion', 4)],
   ['completion@4..=reorder', fault.reordered('completion', [4, Infinity])],
   ['irq@3=lost', fault.lost('irq', 3)],
+  ['io@500=reset', fault.io('io', 500, { kind: 'reset' })],
+  ['io.read[2048..4095]@*=EIO', fault.io('io.read', '*', { kind: 'errno', errno: -EIO }, [2048, 4095])],
+  ['io[7]@2..=stall', fault.io('io', [2, Infinity], { kind: 'stall' }, [7, 7])],
+  ['io.write@3=torn:0', fault.io('io.write', 3, { kind: 'torn', sectors: 0 })],
+  ['io.write@3..5=misdirected:-64', fault.io('io.write', [3, 5], { kind: 'misdirected', sectors: -64 })],
+  ['io.flush@2=lost', fault.io('io.flush', 2, { kind: 'lost' })],
   ['device@t=2ms=gone', fault.deviceGone('2ms')],
   ['device.nvme0@t=1500ns=gone', fault.deviceGone(1500, 'nvme0')],
 ];
@@ -59,6 +65,17 @@ describe('a fault plan', () => {
     ['pin@1=ENOSUCH', /that cannot happen at pin/],
     ['pin.short@1=0', /that cannot happen at pin\.short\. Expected a number of pages; got 0/],
     ['alloc@t=2ms', /only device goes by time/],
+    ['io.raed@1', /there is no site io\.raed\. .*Try io\.read/],
+    [
+      'io.read@1=torn:3',
+      /that cannot happen at io\.read\. Expected an error such as EIO, misdirected:SECTORS, stall, reset/,
+    ],
+    ['io.write@1=torn', /that cannot happen at io\.write/],
+    ['io.write@1=torn:-1', /that cannot happen at io\.write/],
+    ['io.write@1=misdirected:0', /that cannot happen at io\.write/],
+    ['io.write[9..3]@1', /the sectors cannot be understood\. Expected n or n\.\.m, counted from 0; got 9\.\.3/],
+    ['io.write[x]@1', /the sectors cannot be understood/],
+    ['dma[3]@1', /dma has no sectors/],
     ['device@2', /a device goes at a time\. Expected device@t=2ms=gone/],
     ['device@t=2ms=lost', /a device can only be gone/],
   ])('that cannot be is refused, with its place: %j', (text, message) => {
@@ -113,6 +130,22 @@ describe('a plan that is armed', () => {
       '',
     ]);
     expect([sites.count('dma'), sites.count('dma.write'), sites.count('dma.read')]).toEqual([4, 3, 1]);
+  });
+
+  it('counts I/O commands by kind and in all, and for a rule with sectors those that touch them', () => {
+    const sites = armed('io@3=reset,io.write@2=torn:1,io.read[8..15]@2=EIO');
+    const kinds = [
+      sites.ioCommand('io.write', 0, 8),
+      sites.ioCommand('io.read', 15, 1), // the first that touches the range
+      sites.ioCommand('io.flush', 0, 0), // the third of all
+      sites.ioCommand('io.write', 0, 8),
+      sites.ioCommand('io.read', 0, 8), // up to the range
+      sites.ioCommand('io.read', 16, 8), // behind it
+      sites.ioCommand('io.read', 0, 9),
+    ].map((effect) => effect?.kind ?? '');
+    expect(kinds).toEqual(['', '', 'reset', 'torn', '', '', 'errno']);
+    expect([sites.count('io'), sites.count('io.read'), sites.strikes, sites.strikesOf('reset')]).toEqual([7, 4, 3, 1]);
+    expect([sites.plans('torn'), sites.plans('powercut')]).toEqual([true, false]);
   });
 
   it('pulls devices out that are plugged in before or after, by name or the first', () => {

@@ -131,6 +131,19 @@ describe('a port', () => {
     expect(inputs).toEqual(recorded);
   });
 
+  it('hands what comes in to a listener, where there is one, and keeps nothing itself', () => {
+    const world = new World();
+    const wire = world.port<string>('wire', () => undefined);
+    const kept: unknown[] = [];
+    world.inputListener = (input) => {
+      kept.push(input);
+      return undefined;
+    };
+    wire.inject('a');
+    world.run();
+    expect([kept, world.inputs]).toEqual([[{ atNs: 0, port: 'wire', message: 'a' }], []]);
+  });
+
   it('takes nothing from inside of the machine, and has its name for itself', () => {
     const world = new World();
     const wire = world.port<number>('wire', () => undefined);

@@ -203,6 +203,19 @@ describe('checkAtEnd', () => {
     ]);
   });
 
+  it('records call sites once a machine has the full ledger, and not for machines without it', () => {
+    const world = new World();
+    expect(world.callSites).toBe(true);
+    world.machineJoins(false);
+    expect(world.callSites).toBe(false);
+    world.machineJoins(true);
+    world.machineJoins(false);
+    expect(world.callSites).toBe(true);
+    const asked = new World({ callSites: false });
+    asked.machineJoins(true);
+    expect(asked.callSites).toBe(false);
+  });
+
   it('reports a thread that failed unseen, and not one that was joined', () => {
     const world = new World();
     function* failing(): Task {

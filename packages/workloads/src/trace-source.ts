@@ -59,24 +59,30 @@ export class TraceSource extends IoSource {
 
 /** The rows of a trace by CPU of the machine, each list in the order of time; lists of unused CPUs are left out. */
 export function rowsByCpu(trace: BlockTrace, cpus: number): { cpu: number; rows: Int32Array }[] {
-  const lists: { cpu: number; rows: Int32Array }[] = [];
-  for (let cpu = 0; cpu < cpus; cpu++) {
-    const rows: number[] = [];
-    for (let row = 0; row < trace.count; row++) if (trace.cpu[row] % cpus === cpu) rows.push(row);
-    if (rows.length > 0) lists.push({ cpu, rows: inOrderOfTime(trace, rows) });
+  const counts = new Int32Array(cpus);
+  for (let row = 0; row < trace.count; row++) counts[trace.cpu[row] % cpus]++;
+  const lists = Array.from(counts, (count) => new Int32Array(count));
+  counts.fill(0);
+  for (let row = 0; row < trace.count; row++) {
+    const cpu = trace.cpu[row] % cpus;
+    lists[cpu][counts[cpu]++] = row;
   }
-  return lists;
+  return lists.flatMap((rows, cpu) => (rows.length === 0 ? [] : [{ cpu, rows: inOrderOfTime(trace, rows) }]));
 }
 
 /** All rows of a trace in the order of time. */
 export function rowsInOrder(trace: BlockTrace): Int32Array {
-  return inOrderOfTime(
-    trace,
-    Array.from({ length: trace.count }, (_, row) => row),
-  );
+  const rows = new Int32Array(trace.count);
+  for (let row = 0; row < rows.length; row++) rows[row] = row;
+  return inOrderOfTime(trace, rows);
 }
 
-/** Per-CPU buffers of a recording may be merged slightly out of order. */
-function inOrderOfTime(trace: BlockTrace, rows: number[]): Int32Array {
-  return Int32Array.from(rows.sort((a, b) => trace.queuedNs[a] - trace.queuedNs[b] || a - b));
+/** Per-CPU buffers of a recording may be merged slightly out of order; most are not. */
+function inOrderOfTime(trace: BlockTrace, rows: Int32Array): Int32Array {
+  for (let i = 1; i < rows.length; i++) {
+    if (trace.queuedNs[rows[i]] < trace.queuedNs[rows[i - 1]]) {
+      return rows.sort((a, b) => trace.queuedNs[a] - trace.queuedNs[b] || a - b);
+    }
+  }
+  return rows;
 }

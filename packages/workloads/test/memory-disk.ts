@@ -30,7 +30,7 @@ const SECTOR = 512;
 const REG = { tag: 0, iova: 8, sector: 16, sectors: 24, op: 28, done: 32 };
 const TAGS = 64;
 
-/** What goes wrong, for every I/O to the sectors below `badBelow`. */
+/** What goes wrong, for every I/O to the sectors below `badBelow`, from `badFromNs` to `badToNs`. */
 const MISDEEDS = [
   'none',
   'lose-writes',
@@ -47,6 +47,8 @@ const Model = z.strictObject({
   latencyNs: z.int().default(20_000),
   misdeed: z.enum(MISDEEDS).default('none'),
   badBelow: z.int().default(Number.MAX_SAFE_INTEGER),
+  badFromNs: z.int().default(0),
+  badToNs: z.int().default(Number.MAX_SAFE_INTEGER),
 });
 
 @hardware({ name: 'memory-disk', vendor: 0x1af4, device: 0x7777, bars: [{ bytes: 64 }], vectors: 1, config: Model })
@@ -82,7 +84,9 @@ class MemoryDiskHardware extends DeviceModel<z.output<typeof Model>> {
     op: number,
     { tag, iova, sector, sectors }: { tag: number; iova: number; sector: number; sectors: number },
   ): void {
-    const misdeed = sector < this.config.badBelow && op !== BioOp.flush ? this.config.misdeed : 'none';
+    const { badBelow, badFromNs, badToNs } = this.config;
+    const isBad = sector < badBelow && this.now >= badFromNs && this.now < badToNs && op !== BioOp.flush;
+    const misdeed = isBad ? this.config.misdeed : 'none';
     if (misdeed === 'forget') return;
     let status: number = misdeed === 'fail' ? BlkStatus.ioerr : BlkStatus.ok;
     for (let i = 0; i < sectors && status === BlkStatus.ok; i++) {

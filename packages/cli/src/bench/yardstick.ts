@@ -49,6 +49,7 @@ export const C_REFERENCE: YardstickKind = {
     { name: 'queue.depth1m', against: 'queue.depth32', atLeast: 0.4 },
     { name: 'nvme.read4k.qd32.nodata', against: 'nvme.nocopy+pin.qd32.Mops/s', part: 'all', atLeast: 0.12 },
     { name: 'nvme.read4k.qd32.data', against: 'nvme.copy+pin.qd32.Mops/s', part: 'all', atLeast: 0.3 },
+    { name: 'flash.events.qd32', against: 'ssd.events.qd32.Mreq/s', part: 'all', atLeast: 0.35 },
   ],
   words: () => ['1'],
   figure: (document, name) => (document as Partial<Record<string, number>>)[name] ?? 'it has no such figure',

@@ -1,6 +1,7 @@
 /**
  * `pincushion explain CODE`: the manual's paragraph on an error or finding; outside a clone, the catalogue's sentence.
- * `explain bind` says rule by rule why a driver binds to a device or not, `explain errno` which rule refused a call.
+ * `explain bind` says rule by rule why a driver binds to a device or not, `explain errno` which rule refused a call, and `explain
+ * p2p` which way leads from device to device.
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -13,9 +14,12 @@ import { ERROR_CODES } from '@pincushion/sim';
 import { ExitCode } from '../exit-codes';
 import { explainBind } from '../explain/bind';
 import type { Refusal } from '../explain/errno';
+import type { P2pExplanation } from '../explain/p2p';
+import { explainP2p } from '../explain/p2p';
 import { refusedProgram, refusedSteps } from '../explain/errno';
 import type { Invocation } from '../invocation';
 import { isModulePath } from '../load-module';
+import { machineFile } from '../machine-file';
 import { kernelName } from '../option-values';
 import { unknownWord } from '../unknown-word';
 
@@ -40,6 +44,7 @@ export function explainCommand(program: Command, invocation: Invocation): void {
     });
   bindCommand(explain, invocation);
   errnoCommand(explain, invocation);
+  p2pCommand(explain, invocation);
 }
 
 function bindCommand(explain: Command, invocation: Invocation): void {
@@ -84,6 +89,51 @@ function errnoCommand(explain: Command, invocation: Invocation): void {
       for (const refusal of refusals) terminal.out(refusalText(refusal, invocation));
       if (refusals.length === 0) terminal.out('Nothing was refused.\n');
     });
+}
+
+function p2pCommand(explain: Command, invocation: Invocation): void {
+  const { terminal } = invocation;
+  explain
+    .command('p2p')
+    .summary('say which way a device reaches memory of another, or why not')
+    .description(
+      'Prints the route from a device to the memory of another, the steps on it, and the rule that allows or refuses it. ' +
+        'Ends with 1 when it is refused.',
+    )
+    .argument('<provider>', 'device that has the memory')
+    .argument('<client>', 'device that reads and writes it')
+    .option('--machine <file>', 'machine file: .yaml, .yml, .json, .ts or .js')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', '\nExample:\n  pincushion explain p2p nvme0 nvme1 --machine my-machine.yaml\n')
+    .action((provider: string, client: string, options: { readonly machine?: string; readonly json?: boolean }) => {
+      const { description, source } = machineFile(options.machine);
+      const found = explainP2p(description, source, provider, client);
+      const document = { schemaVersion: 1, ...found };
+      terminal.out(options.json === true ? `${JSON.stringify(document, null, 2)}\n` : p2pText(found, invocation));
+      if (found.mapType === 'not-supported') invocation.exitCode = ExitCode.findings;
+    });
+}
+
+const VERDICT = {
+  'bus-address': 'by its bus address',
+  'through-host-bridge': 'through the host bridge',
+  'not-supported': 'not at all',
+} as const;
+
+function p2pText(found: P2pExplanation, { terminal }: Invocation): string {
+  const { bold, green, red, yellow, dim } = terminal.colours;
+  const { client, provider, mapType, route, hops, reason, rule, mapping, advice } = found;
+  const colour = mapType === 'bus-address' ? green : mapType === 'through-host-bridge' ? yellow : red;
+  const way = route.map(({ name, redirects }) => (redirects ? red(`${name} (ACS)`) : name)).join(' — ');
+  const line = (what: string, text: string): string => `  ${dim(what.padEnd(8))} ${text}\n`;
+  return (
+    `${bold(client)} reaches memory of ${bold(provider)}: ${colour(VERDICT[mapType])}\n` +
+    line('route', way) +
+    line('hops', String(hops)) +
+    line('rule', `${rule}: ${reason}`) +
+    line('mapping', mapping) +
+    (advice === null ? '' : line('advice', advice))
+  );
 }
 
 function refusalsOf(words: readonly string[], options: { readonly machine?: string; readonly kernel: string }) {

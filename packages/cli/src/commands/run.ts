@@ -29,6 +29,8 @@ import { findingOf, gathered } from '../replay/replayed';
 import { SessionNotes, runSubject } from '../replay/run-replay';
 import type { Colours, Terminal } from '../terminal';
 import { TraceRecording } from '../trace-recording';
+import { runRecordedSession } from '../serve/recorded-session';
+import { isSession } from '../serve/session-file';
 import type { SessionListener, SessionOptions } from '../workload-session';
 import { runSession } from '../workload-session';
 
@@ -54,7 +56,8 @@ export function runWorkloadsCommand(program: Command, invocation: Invocation): v
     .summary('run workloads on an emulated machine')
     .description(
       'Runs fio job files (.fio), block traces (.blkparse.txt, .gz) and workload modules (.ts, .js) on an emulated ' +
-        'machine, each on a machine booted afresh, and reports. Ends with 1 when something was lost or leaked.',
+        'machine, each on a machine booted afresh, and reports. Ends with 1 when something was lost or leaked. A session that ' +
+        '`serve --record` wrote runs again without its clients.',
     )
     .argument('<workload...>', 'files; told by name, or by content where the name says nothing')
     .option('--machine <file>', 'machine file (default: 4 CPUs, 4 GiB, one NVMe device nvme0)')
@@ -88,6 +91,15 @@ export function runWorkloadsCommand(program: Command, invocation: Invocation): v
     .action(async (files: string[], options: RunOptions) => {
       const interruption = new Interruption();
       try {
+        const session = files.find(isSession);
+        if (session !== undefined) {
+          if (files.length > 1) {
+            throw new UsageError('ARGUMENT_INVALID', 'a recorded session runs alone', { actual: files.join(', ') });
+          }
+          await runRecordedSession(session, options, invocation, interruption);
+          if (interruption.requested) invocation.exitCode = interruption.exitCode;
+          return;
+        }
         const reports = await runAll(files, options, invocation, interruption);
         const report = mergeReports(reports.map((each) => each.report));
         if (options.json) invocation.terminal.out(JSON.stringify(report, null, 2) + '\n');

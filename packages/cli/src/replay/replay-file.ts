@@ -24,21 +24,21 @@ const Code = z
   .string()
   .refine((code): code is ErrorCode => Object.hasOwn(ERROR_CODES, code), 'a code of the catalogue');
 
-const Expected = z.strictObject({
+export const Expected = z.strictObject({
   code: Code.describe('Code of the finding.'),
   of: z.string().default('').describe('What it is a finding of, where one file has several: the name of a scenario.'),
   summary: z.string().describe('Its words when it was found.'),
   times: z.int().min(1).describe('How often it was found.'),
 });
 
-const CodeIdentity = z.strictObject({
+export const CodeIdentity = z.strictObject({
   name: Name.describe('As the machine file or the command line names it.'),
   package: z.string().describe('Name of the package it is in; empty for none.'),
   version: z.string().describe('Version of that package; empty for none.'),
   sha256: z.string().describe('Checksum of its own sources.'),
 });
 
-const HostImage = z.strictObject({
+export const HostImage = z.strictObject({
   path: Name,
   bytes: z.int().min(0),
   sha256: z.string().nullable().describe('null: it was written to, or is too large to be looked through.'),

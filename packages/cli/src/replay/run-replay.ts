@@ -21,6 +21,7 @@ import type { Replayed } from './replayed';
 import { codeDifferences, findingOf, gathered } from './replayed';
 
 type RunSubject = SubjectOf<'run'>;
+type MachineSubject = Pick<RunSubject, 'machine' | 'folder' | 'plugins' | 'images'>;
 
 /** Larger images are named without a checksum. */
 const HASHED_BYTES_MOST = 256 * 1024 * 1024;
@@ -56,19 +57,34 @@ export class SessionNotes {
 
   /** The images that models have opened, by paths from `folder`. */
   images(folder: string): readonly HostImage[] {
-    return (this.hostFiles?.all ?? []).map(({ path, size, writable }) => ({
-      path: relative(folder, path),
-      bytes: size,
-      sha256: writable || size > HASHED_BYTES_MOST ? null : checksum(readUserFile(path, 'image')),
-    }));
+    return imagesOf(this, folder);
   }
+
+  /** What models have asked for so far. */
+  get all(): NodeHostFiles['all'] {
+    return this.hostFiles?.all ?? [];
+  }
+}
+
+/** The machine that something ran on, with its code and the images that it has opened; `file` is for messages. */
+export function machineSubject(
+  { description, plugins, folder }: DescribedMachine,
+  hostFiles: Pick<NodeHostFiles, 'all'>,
+  file: string,
+): MachineSubject {
+  return {
+    machine: description,
+    folder,
+    plugins: plugins.map(({ name }) => codeIdentity(name, locatePlugin(name, file, folder))),
+    images: [...imagesOf(hostFiles, folder)],
+  };
 }
 
 /** Everything a session depends on. Throws `UsageError` FILE_UNREADABLE when the workload is gone meanwhile. */
 export function runSubject(
   file: string,
   strict: boolean,
-  { description, plugins, folder }: DescribedMachine,
+  machine: DescribedMachine,
   options: SessionOptions,
   notes: SessionNotes,
   interrupted: boolean,
@@ -81,10 +97,7 @@ export function runSubject(
       [name, instance, counter, value].join(' '),
     ),
     faults: options.faults?.toString() ?? null,
-    machine: description,
-    folder,
-    plugins: plugins.map(({ name }) => codeIdentity(name, locatePlugin(name, file, folder))),
-    images: [...notes.images(folder)],
+    ...machineSubject(machine, notes, file),
     workload: describeWorkload(file),
     workFolder: process.cwd(),
     strict,
@@ -166,7 +179,8 @@ function sessionOptions(subject: RunSubject): SessionOptions {
   };
 }
 
-function machineOf(subject: RunSubject, file: string, differences: string[]): DescribedMachine {
+/** The machine of a subject; `differences` gets sentences on what is not as it was. Throws `UsageError`. */
+export function machineOf(subject: MachineSubject, file: string, differences: string[]): DescribedMachine {
   const places = new Places(file, subject.folder);
   const description = parseMachine(subject.machine, `${file}: subject.machine`);
   const plugins = subject.plugins.map((then) => {
@@ -192,7 +206,16 @@ function workloadOf(subject: RunSubject, file: string, differences: string[]): W
   return readWorkload(name, data, { strict });
 }
 
-function imageDifferences(then: readonly HostImage[], now: readonly HostImage[]): readonly string[] {
+function imagesOf({ all }: Pick<NodeHostFiles, 'all'>, folder: string): readonly HostImage[] {
+  return all.map(({ path, size, writable }) => ({
+    path: relative(folder, path),
+    bytes: size,
+    sha256: writable || size > HASHED_BYTES_MOST ? null : checksum(readUserFile(path, 'image')),
+  }));
+}
+
+/** Sentences on how images are not what they were. */
+export function imageDifferences(then: readonly HostImage[], now: readonly HostImage[]): readonly string[] {
   return then.flatMap(({ path, bytes, sha256 }) => {
     const other = now.find((image) => image.path === path);
     if (other === undefined) return [`the image ${path} was not opened`];

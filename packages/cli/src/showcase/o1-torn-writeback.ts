@@ -77,7 +77,11 @@ export const o1TornWriteback: Act = {
     ];
     stage.out(lateTable(late, stage));
     expectIntact(late.slice(1));
-    stage.out(dim('  No policy sees that pin: the page was not pinned when it was given to the disk.\n'));
+    stage.out(
+      dim(
+        '  bounce does not see that pin: the page was not pinned when it was given to the disk. So it was proposed together\n',
+      ) + dim('  with a GUP that looks, and a machine with bounce has gup: wait unless it says otherwise.\n'),
+    );
     return Promise.resolve();
   },
 };

@@ -1,5 +1,6 @@
 /** What each pin case does, on a machine of its own; the facts it gives are named as in the tables. */
-import { newMemoryFileSystem, openedAtOnce } from '@pincushion/fs';
+import { openedAtOnce } from '@pincushion/fs';
+import type { FileSystem } from '@pincushion/fs';
 import {
   HUGETLB_2M_ORDER,
   MAP_ANONYMOUS,
@@ -21,7 +22,8 @@ import {
 import type { MappableFile, Mm, VmaBacking } from '@pincushion/mm';
 import { World } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
-import { directIo } from '../direct-io';
+import { DirectIoFiles } from '../direct-io';
+import { mountDisk } from '../machine-set-up';
 import { MemoryRegion } from './memory-region';
 
 const MIB = 1 << 20;
@@ -68,8 +70,16 @@ class CaseMachine {
     return file;
   }
 
+  get fileSystem(): FileSystem {
+    return mountDisk(this.memory);
+  }
+
+  get directIo(): DirectIoFiles {
+    return new DirectIoFiles((result) => this.settle(result), this.fileSystem);
+  }
+
   file(pages: number): MappableFile {
-    const made = openedAtOnce(newMemoryFileSystem(this.memory).create('file'));
+    const made = openedAtOnce(this.fileSystem.create('file'));
     if (typeof made === 'number') throw new Error('the machine of a pin case has no room for a file');
     const file = this.filled(made, pages);
     this.settle(file.fsync());
@@ -128,15 +138,16 @@ const CASES: Readonly<Record<string, Case>> = {
   'hugetlb 2 MiB, whole': (machine) => machine.register(machine.map(2 * MIB, RW, ANONYMOUS | MAP_HUGETLB), 2 * MIB),
   '9 O_DIRECT reads of 1 MiB of written file blocks into anonymous memory': (machine) => {
     const { vmstat } = machine.memory;
+    const { directIo } = machine;
     const address = machine.map(MIB, RW, ANONYMOUS);
     const [acquired, released] = [vmstat.nrFollPinAcquired, vmstat.nrFollPinReleased];
     let pages = 0;
-    for (let k = 0; k < 9; k++) pages = directIo(machine, machine.mm, address, MIB / PAGE_SIZE, true, nothing);
+    for (let k = 0; k < 9; k++) pages = directIo.read(machine.mm, address, MIB / PAGE_SIZE, 0);
     const pins = [vmstat.nrFollPinAcquired - acquired, vmstat.nrFollPinReleased - released];
     return { ret: pages * PAGE_SIZE, pins };
   },
   'O_DIRECT read into a read-only mapping': (machine) => {
-    const pages = directIo(machine, machine.mm, machine.map(2 * PAGE_SIZE, PROT_READ, ANONYMOUS), 1, true, nothing);
+    const pages = machine.directIo.read(machine.mm, machine.map(2 * PAGE_SIZE, PROT_READ, ANONYMOUS), 1, 0);
     return pages < 0 ? { ret: -1, errno: -pages } : { ret: pages * PAGE_SIZE };
   },
   'mremap of a pinned page keeps the page': (machine) => {
@@ -179,10 +190,6 @@ const CASES: Readonly<Record<string, Case>> = {
     return { parent_keeps_pfn_after_write: write(machine, machine.mm, address) === before };
   },
 };
-
-function nothing(): undefined {
-  return undefined;
-}
 
 function forked(machine: CaseMachine): Mm {
   const child = machine.mm.fork('child');

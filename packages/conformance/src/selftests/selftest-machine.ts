@@ -4,7 +4,7 @@
  * Areas lie 1 GiB apart, so that huge pages of every size fit. Content is read and compared page by page, in whole pages; of
  * areas above 2 MiB the first and some pages spread over the area stand for all.
  */
-import { newMemoryFileSystem, openedAtOnce } from '@pincushion/fs';
+import { openedAtOnce } from '@pincushion/fs';
 import type { FileSystem } from '@pincushion/fs';
 import {
   FOLL_LONGTERM,
@@ -26,6 +26,7 @@ import {
 import type { KernelProfile, MappableFile, Mm, PinnedPages, VmaBacking } from '@pincushion/mm';
 import { World, errnoName } from '@pincushion/sim';
 import type { MaySleep } from '@pincushion/sim';
+import { mountDisk } from '../machine-set-up';
 
 const MIB = 1 << 20;
 const GIB = 2 ** 30;
@@ -101,7 +102,7 @@ export class SelftestMachine {
     const file =
       kind === 'memfd'
         ? newShmemFile(this.memory, 'memfd', bytes)
-        : openedAtOnce((this.fileSystem ??= newMemoryFileSystem(this.memory)).create('file'));
+        : openedAtOnce((this.fileSystem ??= mountDisk(this.memory)).create('file'));
     const made = typeof file === 'number' ? this.demand('creating a file', file) : 0;
     if (typeof file === 'number') throw new SelftestFailure(`no file: ${made}`);
     this.demand('ftruncate', file.truncate(bytes));

@@ -1,5 +1,5 @@
 /**
- * The names under `/dev`: one table a machine, filled by drivers, read by `open`.
+ * The names under `/dev`, and those files of `/sys` that a driver makes by their whole path: one table a machine, filled by drivers, read by `open`.
  *
  * An entry goes with its device; what a program has open outlives it and answers ENODEV.
  */
@@ -25,6 +25,11 @@ export type DeviceNode =
 
 export class DeviceNodes {
   private readonly nodes = new Map<string, DeviceNode>();
+
+  /** Where programs find a node. */
+  static pathOf({ name }: DeviceNode): string {
+    return name.startsWith('/') ? name : `/dev/${name}`;
+  }
 
   add(node: DeviceNode): void {
     const other = this.nodes.get(node.name);

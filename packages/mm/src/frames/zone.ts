@@ -12,7 +12,8 @@ export type ZoneType = 0 | 1 | 2 | 3;
 
 export interface Zone {
   readonly type: ZoneType;
-  readonly name: 'DMA32' | 'Normal' | 'CMA' | 'Movable' | 'Device';
+  /** The kernel calls both kinds of ZONE_DEVICE memory `Device`; `PCI` is what lies in BARs of devices. */
+  readonly name: 'DMA32' | 'Normal' | 'CMA' | 'Movable' | 'Device' | 'PCI';
   /** First frame, and the frame after the last. */
   readonly start: number;
   readonly end: number;

@@ -53,7 +53,7 @@ export const DUMP_HOLE = refuse(EFAULT, 'E-08: there is nothing at the address t
 export const COUNT_GUARD = refuse(ENOMEM, 'R-21: the reference count of the page is used up');
 export const UNDER_WRITEBACK = refuse(
   EBUSY,
-  'seed 002: the page is on its way to the store, and the machine refuses to pin it for writing',
+  'Glisse 2018: the page is on its way to the store, and the machine refuses to pin it for writing',
 );
 export const P2P_PAGE = refuse(EREMOTEIO, 'R-06: the page is memory of a PCI device and FOLL_PCI_P2PDMA is not set');
 export const HUGE_SECOND_GRAB = refuse(EFAULT, 'E-12: the rest of a huge mapping could not be grabbed');

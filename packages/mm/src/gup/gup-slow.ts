@@ -264,7 +264,7 @@ export class SlowWalk {
     return (this.mm.memory.frames.flags[head] & (PG_writeback | PG_anon)) === PG_writeback;
   }
 
-  /** What the machine does then: -EBUSY, or a wait as for a fault (the proposal of 2018, seed 002). */
+  /** What the machine does then: -EBUSY, or a wait as for a fault (Glisse's proposal of 2018). */
   private meetWriteback(head: number): number {
     const { counts, settings } = this.mm.memory.writeback;
     if (settings.gup === 'busy' || (this.flags & FOLL_NOFAULT) !== 0) {

@@ -21,6 +21,7 @@ import {
   PG_ksm,
   PG_lru,
   PG_mlocked,
+  PG_p2pdma,
   PG_private,
   PG_reserved,
   PG_swapcache,
@@ -106,6 +107,11 @@ export function memoryContradictions(memory: Memory): string[] {
     if (zone.buddy === null) continue;
     const free = checkBuddy(memory, zone.name, zone.buddy, demand);
     hugetlbInUse += checkFolios(memory, zone, free, mappings, demand);
+  }
+  for (const { start, count } of memory.devicePages) {
+    for (let pfn = start; pfn < start + count; pfn++) {
+      if (memory.frames.refcount[pfn] !== 0) checkFolio(memory, pfn, 1, mappings, demand);
+    }
   }
   for (const pfn of [...mappings.ptes.keys(), ...mappings.huge.keys()]) {
     demand(memory.frames.refcount[memory.frames.headOf(pfn)] !== 0, () => `frame ${pfn} is mapped and free`);
@@ -448,7 +454,8 @@ function checkReferences(
     count < 0 || count >= explained,
     () => `${name()} has ${count} references; mappings and caches are ${explained}`,
   );
-  const isUserMemory = owner instanceof AddressSpace || owner instanceof AnonVma || (flags & PG_anon) !== 0;
+  const isUserMemory =
+    owner instanceof AddressSpace || owner instanceof AnonVma || (flags & (PG_anon | PG_p2pdma)) !== 0;
   if (!isUserMemory || ledger.mode !== 'full' || memory.scheme.name !== 'bias') return;
   let pins = 0;
   let gets = 0;

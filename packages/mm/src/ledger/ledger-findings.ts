@@ -1,5 +1,6 @@
 /** How the findings of the full ledger are worded: what is wrong, and the calls that belong to it, oldest first. */
-import type { CallTrace, FindingSite, World } from '@pincushion/sim';
+import { CallTrace } from '@pincushion/sim';
+import type { FindingSite, World } from '@pincushion/sim';
 import { formatNs } from '@pincushion/sim';
 import type { MapBatch } from './device-mappings';
 import type { Gone, ReferenceBatch, ReferenceKind } from './reference-table';
@@ -80,6 +81,16 @@ export class LedgerFindings {
       summary: `frame ${frame} was unpinned while a device has it mapped`,
       device: this.ownerName(gone.batch.owner),
       sites: [pinned, ...maps.map(mappedSite), unpinned],
+      details: [],
+    });
+  }
+
+  /** A page in memory of a device went back to its owner while somebody has it mapped. */
+  freedWhileMapped(frame: number, whose: string, maps: readonly MapBatch[]): void {
+    this.world.findings.report({
+      code: 'UNPINNED_WHILE_MAPPED',
+      summary: `frame ${frame} of ${whose} was given back while a device has it mapped`,
+      sites: [...maps.map(mappedSite), this.now('given back', new CallTrace())],
       details: [],
     });
   }

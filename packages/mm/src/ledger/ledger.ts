@@ -195,6 +195,17 @@ export class Ledger {
     if (this.level === FULL) this.references.freed(head, n);
   }
 
+  /** `n` pages in memory of a device, from `frame` on, went back to their owner. Full mode: they must not be mapped. */
+  deviceMemoryFreed(frame: number, n: number, whose: string): void {
+    if (this.level !== FULL) return;
+    for (let pfn = frame; pfn < frame + n; pfn++) {
+      // One whose pin was given back under it has been reported then.
+      const maps = this.maps.mappingsOf(pfn).filter(({ orphaned }) => orphaned === null);
+      if (maps.length > 0) this.findings.freedWhileMapped(pfn, whose, maps);
+      this.references.freed(pfn, 1);
+    }
+  }
+
   /** `n` pages of `frames[from…]` were mapped for a device in one contiguous run that starts at `iova`. */
   mapped(domain: number, iova: number, frames: Int32Array, from: number, n: number, direction: number): void {
     if (this.level === OFF) return;

@@ -63,8 +63,8 @@ export class AddressSpace {
   readonly swapped = new Map<number, number>();
   /** Indices of folios that have to be written (`PAGECACHE_TAG_DIRTY`); only where `canWriteback`. */
   readonly dirty: ReadonlySet<number> = new Set<number>();
-  /** Pages on their way to the store. */
-  writebackPages = 0;
+  /** Folios on their way to the store, and the pages they hold, or held when that began (`PAGECACHE_TAG_WRITEBACK`). */
+  readonly underWriteback = new Map<number, number>();
   /** Errors of writeback that those who have the file open have to be told (`wb_err`). */
   readonly wbErr = new ErrSeq();
   /** Who writes its dirty pages in the background; null: nobody does. */

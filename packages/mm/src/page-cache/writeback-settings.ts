@@ -20,7 +20,11 @@
 export const PINNED_WRITEBACK = ['linux', 'bounce', 'skip', 'wait'] as const;
 export type PinnedWriteback = (typeof PINNED_WRITEBACK)[number];
 
-/** A get or pin for writing that meets a page under writeback: takes it, is refused with -EBUSY, or waits (Glisse 2018). */
+/**
+ * A get or pin for writing that meets a page under writeback: takes it, is refused with -EBUSY, or waits. J. Glisse proposed in
+ * December 2018 that writeback bounces pages that are pinned, and that GUP refuses or waits for those under writeback: the one
+ * does not see a pin that comes a moment later, so `bounce` comes with `wait` unless a machine says otherwise.
+ */
 export const GUP_UNDER_WRITEBACK = ['ignore', 'busy', 'wait'] as const;
 export type GupUnderWriteback = (typeof GUP_UNDER_WRITEBACK)[number];
 
@@ -44,6 +48,11 @@ export interface WritebackSettings {
   readonly flushIntervalNs: number;
   /** `vm.dirty_expire_centisecs`: a file that has been dirty for so long is written. */
   readonly dirtyExpireNs: number;
+}
+
+/** What is not given: Linux's values, and with `bounce` the other half of what was proposed with it. */
+export function writebackSettings(given: Partial<WritebackSettings> = {}): WritebackSettings {
+  return { ...WRITEBACK_DEFAULTS, gup: given.pinned === 'bounce' ? 'wait' : WRITEBACK_DEFAULTS.gup, ...given };
 }
 
 /** Linux's values, without a flusher. */

@@ -17,14 +17,7 @@ import { eagerly, settled } from '../eager-task';
 import { PG_readahead, PG_writeback } from '../frames/frames';
 import { Gfp } from '../frames/zone';
 import { Mechanism } from '../mechanism';
-import {
-  cachedIndices,
-  filemapDirtyFolio,
-  findFolio,
-  folioClearDirtyForIo,
-  folioMarkDirty,
-  folioWaitBit,
-} from './page-cache';
+import { filemapDirtyFolio, findFolio, folioClearDirtyForIo, folioMarkDirty, folioWaitBit } from './page-cache';
 import { PAGE_SIZE } from '../frames/page-size';
 import { actionFor, folioHeldBy, isGivenBack, waitForHolders } from './writeback-held';
 
@@ -42,13 +35,23 @@ export function waitWriteback(mapping: AddressSpace, start: number, end: number)
 }
 
 function* waitForPages(mapping: AddressSpace, start: number, end: number) {
-  const { flags } = mapping.memory.frames;
-  for (;;) {
-    const indices = cachedIndices(mapping, start, end);
-    const busy = indices.find((index) => (flags[findFolio(mapping, index)] & PG_writeback) !== 0);
-    if (busy === undefined) return 0;
-    yield* settled(folioWaitWriteback(mapping, findFolio(mapping, busy)));
+  for (let head = onItsWay(mapping, start, end); head !== 0; head = onItsWay(mapping, start, end)) {
+    yield* settled(folioWaitWriteback(mapping, head));
   }
+  return 0;
+}
+
+/** A folio of pages [start, end) that is being written; 0: none. Those that left the file meanwhile are nobody's. */
+function onItsWay(mapping: AddressSpace, start: number, end: number): number {
+  for (const [head, index] of mapping.underWriteback) {
+    if (index >= start && index < end && findFolio(mapping, index) === head) return head;
+  }
+  return 0;
+}
+
+/** Whether anything of pages [start, end) is being written. Any context. */
+export function isUnderWriteback(mapping: AddressSpace, start: number, end: number): boolean {
+  return onItsWay(mapping, start, end) !== 0;
 }
 
 /**
@@ -58,7 +61,7 @@ function* waitForPages(mapping: AddressSpace, start: number, end: number) {
  */
 export function writeAndWaitRange(mapping: AddressSpace, start = 0, end = Infinity): MaySleep {
   mapping.memory.world.contexts.mightSleep('writeback');
-  if (!mapping.canWriteback || (mapping.dirty.size === 0 && mapping.writebackPages === 0)) return 0;
+  if (!mapping.canWriteback || (mapping.dirty.size === 0 && mapping.underWriteback.size === 0)) return 0;
   return eagerly(mapping.memory.world, 'writeback', writeAndWait(mapping, start, end));
 }
 
@@ -196,7 +199,7 @@ function writeFolio(mapping: AddressSpace, head: number, index: number, data: nu
   if (mechanisms.on) mechanisms.emit(Mechanism.cleaned, head, 0, 0);
   frames.get(head, 1);
   frames.flags[head] |= PG_writeback;
-  mapping.writebackPages++;
+  mapping.underWriteback.set(head, index);
   writeback.writebackPages++;
   writeback.counts.written++;
   const written = mapping.ops.writepage?.(mapping, head, index, data) ?? 0;
@@ -240,7 +243,7 @@ function endWriteback(mapping: AddressSpace, head: number, result: number): numb
   const { frames, writeback } = mapping.memory;
   if (result < 0) mapping.wbErr.set(result);
   frames.flags[head] &= ~(PG_writeback | PG_readahead);
-  mapping.writebackPages--;
+  mapping.underWriteback.delete(head);
   writeback.writebackPages--;
   mapping.folioWaiters.wakeAll();
   writeback.progressed();

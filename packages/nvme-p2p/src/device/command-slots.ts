@@ -126,6 +126,15 @@ export class CommandSlots {
     return -1;
   }
 
+  /** Whether an admin command with this opcode is being worked on. Looks at every slot. */
+  hasAdmin(opcode: number): boolean {
+    for (let slot = 0; slot < this.made; slot++) {
+      const isAdmin = this.stateOf(slot) === SLOT_BUSY && this.queueOf(slot) === 0;
+      if (isAdmin && (this.words[slot << SHIFT] & 0xff) === opcode) return true;
+    }
+    return false;
+  }
+
   private make(): number {
     if (this.made === this.free.length) {
       this.words = doubled(this.words);

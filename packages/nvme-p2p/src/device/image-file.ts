@@ -19,7 +19,11 @@ export function openNamespace(id: number, settings: NamespaceSettings, files: Ho
       hint: 'Give the namespace a capacity, or name another image.',
     });
   }
-  return new Namespace(id, capacity, blockBytes, file, writable);
+  const { copyRangeBlocksMax, copyBlocksMax, copyRangesMax } = settings;
+  const limits = { copyRangeBlocksMax, copyBlocksMax, copyRangesMax };
+  const namespace = new Namespace(id, capacity, blockBytes, file, writable, limits);
+  for (const { first, blocks, fails } of settings.badBlocks) namespace.plantBadBlocks(first, blocks, fails);
+  return namespace;
 }
 
 function openImage(path: string, writable: boolean, files: HostFiles): HostFile {

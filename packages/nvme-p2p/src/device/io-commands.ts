@@ -1,34 +1,31 @@
 /**
- * The NVM command set: Flush, Write, Read, Write Zeroes, Dataset Management (deallocate).
+ * The NVM command set: which command is whose, what all of them check, and Read and Write.
+ *
+ *   block-commands   Flush, Write Zeroes, Dataset Management, Verify, Write Uncorrectable: no data of blocks moves
+ *   compare-copy     Compare, Copy
+ *   here             Read, Write
  *
  * A command is looked at twice: when it has been fetched (`accept`: is it allowed, how long does it take) and when its
  * time is over (`execute`: the data moves). So a page of host memory is touched by DMA right up to the completion, and a
  * driver that lets go of it earlier is caught.
  *
- * Which error wins, as the reference controller does it: opcode, namespace, fused and data-pointer flags, transfer size,
- * block range, and last the PRPs.
- * Left out: Compare, Verify, Copy, Write Uncorrectable, reservations, metadata and protection information.
+ * Which error wins, as the reference controller does it: namespace id, namespace, opcode, fused flags, transfer size, block range,
+ * data pointer, media.
+ * Left out: reservations, metadata and protection information, fused commands.
  * Source: NVM Express NVM Command Set, in the Base Specification 1.4, section 6.
  */
-import {
-  BROADCAST_NSID,
-  DSM_DEALLOCATE,
-  DSM_RANGES_MAX,
-  DSM_RANGE_BYTES,
-  DW0_FUSE,
-  DW0_PSDT,
-  DW12_FUA,
-  DW12_NLB_MASK,
-  NvmOpcode,
-} from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
-import type { BusMaster } from './bus-master';
+import { BROADCAST_NSID, DW0_FUSE, DW0_PSDT, DW12_FUA, DW12_NLB_MASK, NvmOpcode, knownOpcodes } from '../spec/opcodes';
+import { DNR, NvmeStatus } from '../spec/status';
+import type { BlockCommands } from './block-commands';
+import type { BusMaster, Segments } from './bus-master';
 import type { CommandSlots } from './command-slots';
+import type { CommandTiming } from './command-timing';
+import type { CompareCopy } from './compare-copy';
 import { NAMESPACES_MAX } from './controller-config';
+import type { DataPointer } from './data-pointer';
+import { SmartCount } from './health';
+import type { SmartCounters } from './health';
 import { FLASH_PAGE_SHIFT } from './latency';
-import type { LatencyModel } from './latency';
-import { SmartCount } from './log-pages';
-import type { SmartCounters } from './log-pages';
 import type { Namespace } from './namespace';
 import type { PrpWalk } from './prp';
 
@@ -41,8 +38,6 @@ const WRITE_COMMANDS = SmartCount.writeCommands;
 const FLUSH = NvmOpcode.flush;
 const WRITE = NvmOpcode.write;
 const READ = NvmOpcode.read;
-const WRITE_ZEROES = NvmOpcode.writeZeroes;
-const DATASET_MANAGEMENT = NvmOpcode.datasetManagement;
 const NSID_MAX = NAMESPACES_MAX;
 const NSID_ALL = BROADCAST_NSID;
 const FLAGS_FUSED = DW0_FUSE;
@@ -53,30 +48,59 @@ const FUA = DW12_FUA;
 const FLASH_SHIFT = FLASH_PAGE_SHIFT;
 
 const HIGH_WORD = 0x1_0000_0000;
+/** By opcode: whether there is such a command. */
+const KNOWN: readonly boolean[] = knownOpcodes(NvmOpcode);
+
+/** The parts of the controller that I/O commands act on. */
+export interface IoParts {
+  readonly slots: CommandSlots;
+  readonly pointer: DataPointer;
+  /** By namespace id; null where none is attached. */
+  readonly namespaces: readonly (Namespace | null)[];
+  readonly timing: CommandTiming;
+  readonly smart: SmartCounters;
+  readonly blocks: BlockCommands;
+  readonly compareCopy: CompareCopy;
+  readonly limits: IoLimits;
+}
+
+interface IoLimits {
+  readonly transferBytesMax: number;
+  readonly verifyBytesMax: number;
+  /** False: DMA is checked, but no bytes move. */
+  readonly moveBytes: boolean;
+  readonly writeUncorrectable: boolean;
+}
 
 export class IoCommands {
   /** Page size of the host (CC.MPS), set at enable. */
   pageBytes = 4096;
   /** Whether writes may stay in the buffer (feature 06h); otherwise each is acknowledged from the media. */
   writeCache = true;
+  /** The host has asked for no I/O command set: no command is known. */
+  adminOnly = false;
+  /** Plain PRPs into host memory: nothing of the controller's own memory is open. */
+  plain = true;
+  bus: BusMaster;
+  private readonly slots: CommandSlots;
+  private readonly pointer: DataPointer;
+  private readonly prp: PrpWalk;
+  private readonly namespaces: readonly (Namespace | null)[];
+  private readonly timing: CommandTiming;
+  private readonly smart: SmartCounters;
   private readonly transferBytesMax: number;
-  /** False: DMA is checked, but no bytes move. */
   private readonly moveBytes: boolean;
-  private readonly rangeBytes = new Uint8Array(DSM_RANGES_MAX * DSM_RANGE_BYTES);
-  private readonly rangeWords = new Int32Array(this.rangeBytes.buffer);
 
-  constructor(
-    private readonly bus: BusMaster,
-    private readonly slots: CommandSlots,
-    private readonly prp: PrpWalk,
-    /** By namespace id; null where there is none. */
-    private readonly namespaces: readonly (Namespace | null)[],
-    private readonly latency: LatencyModel,
-    private readonly smart: SmartCounters,
-    limits: { readonly transferBytesMax: number; readonly moveBytes: boolean },
-  ) {
-    this.transferBytesMax = limits.transferBytesMax;
-    this.moveBytes = limits.moveBytes;
+  constructor(private readonly parts: IoParts) {
+    this.slots = parts.slots;
+    this.pointer = parts.pointer;
+    this.prp = parts.pointer.prp;
+    this.bus = parts.pointer.bus;
+    this.namespaces = parts.namespaces;
+    this.timing = parts.timing;
+    this.smart = parts.smart;
+    this.transferBytesMax = parts.limits.transferBytesMax;
+    this.moveBytes = parts.limits.moveBytes;
   }
 
   /** Checks a fetched command and says after how many nanoseconds to execute it; a refusal is left in its slot. */
@@ -88,7 +112,7 @@ export class IoCommands {
       const nsid = words[at + 1] >>> 0;
       const namespace = nsid <= NSID_MAX ? this.namespaces[nsid] : null;
       const blocks = (words[at + 12] & NLB_MASK) + 1;
-      if (namespace !== null) {
+      if (namespace !== null && !this.adminOnly) {
         const { blockShift } = namespace;
         const bytes = blocks << blockShift;
         if (bytes <= this.transferBytesMax && firstBlock(words, at) + blocks <= namespace.blocks) {
@@ -96,7 +120,7 @@ export class IoCommands {
           const shift = FLASH_SHIFT - blockShift;
           const page = (low >>> shift) | (words[at + 11] << (32 - shift));
           const offset = (low & ((1 << shift) - 1)) << blockShift;
-          return this.latency.read(nowNs, page, offset, bytes);
+          return this.timing.read(nowNs, page, offset, bytes, slot, nsid);
         }
       }
     }
@@ -113,13 +137,23 @@ export class IoCommands {
   }
 
   private executeOther(words: Int32Array, at: number, opcode: number): number {
+    const { blocks, compareCopy } = this.parts;
+    if (opcode === FLUSH) return blocks.flush(words[at + 1] >>> 0);
+    const namespace = this.namespaces[words[at + 1]];
+    if (namespace === null) return NvmeStatus.invalidField; // Detached while the command was inside.
     switch (opcode) {
-      case WRITE_ZEROES:
-        return this.writeZeroes(words, at);
-      case DATASET_MANAGEMENT:
-        return this.datasetManagement(words, at);
+      case NvmOpcode.writeZeroes:
+        return blocks.writeZeroes(namespace, words, at);
+      case NvmOpcode.datasetManagement:
+        return blocks.datasetManagement(namespace, words, at);
+      case NvmOpcode.verify:
+        return blocks.verify(namespace, words, at);
+      case NvmOpcode.writeUncorrectable:
+        return blocks.writeUncorrectable(namespace, words, at);
+      case NvmOpcode.compare:
+        return compareCopy.compare(namespace, words, at);
       default:
-        return this.flush(words[at + 1] >>> 0);
+        return compareCopy.copy(namespace, words, at);
     }
   }
 
@@ -131,65 +165,97 @@ export class IoCommands {
     const status = this.check(words, at, opcode);
     if (status !== SUCCESS) {
       this.slots.setStatus(slot, status);
-      return this.latency.admin();
+      return this.timing.admin();
     }
-    if (opcode === FLUSH) return this.latency.flush(nowNs);
-    if (opcode !== WRITE) return this.latency.trim();
-    const bytes = ((words[at + 12] & NLB_MASK) + 1) << this.namespaceOf(words, at).blockShift;
-    return this.latency.write(nowNs, bytes, !this.writeCache || (words[at + 12] & FUA) !== 0);
+    if (opcode === FLUSH) return this.timing.flush(nowNs, slot);
+    if (opcode === NvmOpcode.writeZeroes || opcode === NvmOpcode.datasetManagement) return this.timing.trim();
+    if (opcode === NvmOpcode.writeUncorrectable) return this.timing.trim();
+    const namespace = this.namespaces[words[at + 1]] as Namespace;
+    const { id, blockShift } = namespace;
+    const isCopy = opcode === NvmOpcode.copy;
+    const bytes = ((words[at + 12] & (isCopy ? 0xff : NLB_MASK)) + 1) << blockShift;
+    const low = words[at + 10];
+    const shift = FLASH_SHIFT - blockShift;
+    const page = (low >>> shift) | (words[at + 11] << (32 - shift));
+    const offset = (low & ((1 << shift) - 1)) << blockShift;
+    const isWrite = opcode === WRITE || isCopy;
+    if (!isWrite) return this.timing.read(nowNs, page, offset, bytes, slot, id);
+    const durable = !this.writeCache || (!isCopy && (words[at + 12] & FUA) !== 0);
+    return this.timing.write(nowNs, page, offset, bytes, durable, slot, id);
   }
 
   private check(words: Int32Array, at: number, opcode: number): number {
-    const known = opcode <= READ || opcode === WRITE_ZEROES || opcode === DATASET_MANAGEMENT;
-    if (!known) return NvmeStatus.invalidOpcode;
     const nsid = words[at + 1] >>> 0;
-    if (nsid === NSID_ALL) {
-      if (opcode !== FLUSH) return NvmeStatus.invalidField;
-    } else {
-      if (nsid === 0 || nsid > NSID_MAX) return NvmeStatus.invalidNamespace;
-      if (this.namespaces[nsid] === null) return NvmeStatus.invalidField;
+    if (nsid === 0 || (nsid > NSID_MAX && nsid !== NSID_ALL)) return NvmeStatus.invalidNamespace;
+    if (this.adminOnly) return NvmeStatus.invalidOpcode;
+    if (opcode === FLUSH) {
+      return nsid === NSID_ALL || this.namespaces[nsid] !== null ? SUCCESS : NvmeStatus.invalidField;
     }
+    const namespace = nsid === NSID_ALL ? null : this.namespaces[nsid];
+    if (namespace === null) return NvmeStatus.invalidField;
+    if (!this.knows(opcode)) return NvmeStatus.invalidOpcode;
     if ((words[at] & FLAGS_FUSED) !== 0) return NvmeStatus.invalidFuse;
-    if ((words[at] & FLAGS_SGL) !== 0) return NvmeStatus.invalidField;
-    if (opcode === FLUSH || opcode === DATASET_MANAGEMENT) return SUCCESS;
-    const namespace = this.namespaceOf(words, at);
+    if (opcode === NvmOpcode.datasetManagement || opcode === NvmOpcode.copy) return SUCCESS;
     const blocks = (words[at + 12] & NLB_MASK) + 1;
-    if (opcode !== WRITE_ZEROES && blocks << namespace.blockShift > this.transferBytesMax) {
-      return NvmeStatus.invalidField;
-    }
+    const bytes = blocks << namespace.blockShift;
+    const { limits } = this.parts;
+    const isTransfer = opcode === READ || opcode === WRITE || opcode === NvmOpcode.compare;
+    if (isTransfer && bytes > limits.transferBytesMax) return NvmeStatus.invalidField;
+    if (opcode === NvmOpcode.verify && bytes > limits.verifyBytesMax) return NvmeStatus.invalidField;
     return firstBlock(words, at) + blocks > namespace.blocks ? NvmeStatus.lbaOutOfRange : SUCCESS;
   }
 
+  private knows(opcode: number): boolean {
+    if (opcode === NvmOpcode.writeUncorrectable) return this.parts.limits.writeUncorrectable;
+    return KNOWN[opcode];
+  }
+
   private readOrWrite(words: Int32Array, at: number, read: boolean): number {
-    const namespace = this.namespaceOf(words, at);
-    const bytes = ((words[at + 12] & NLB_MASK) + 1) << namespace.blockShift;
-    let status = this.prp.walk(this.bus, words, at + 6, bytes, this.pageBytes);
-    if (status !== SUCCESS) return status;
+    const namespace = this.namespaces[words[at + 1]];
+    if (namespace === null) return NvmeStatus.invalidField; // Detached while the command was inside.
+    const blocks = (words[at + 12] & NLB_MASK) + 1;
+    const bytes = blocks << namespace.blockShift;
+    let status = SUCCESS as number;
+    let segments: Segments = this.prp;
+    if ((words[at] & FLAGS_SGL) === 0 && this.plain) {
+      status = this.prp.walk(this.bus, words, at + 6, bytes, this.pageBytes);
+    } else {
+      status = this.pointer.find(words, at, bytes);
+      ({ segments } = this.pointer);
+    }
+    if (status !== SUCCESS) return status | DNR;
+    if (!namespace.isSound) {
+      status = this.mediaStatus(namespace, firstBlock(words, at), blocks, read);
+      if (status !== SUCCESS) return status;
+    }
     status = this.moveBytes
-      ? this.move(namespace, firstBlock(words, at) * namespace.blockBytes, read)
-      : this.checkSegments(read);
+      ? this.move(namespace, firstBlock(words, at) * namespace.blockBytes, read, segments)
+      : this.checkSegments(read, segments);
     if (status === SUCCESS) this.count(read, bytes);
+    if (!read && this.moveBytes) namespace.allocate(firstBlock(words, at), blocks);
     return status;
   }
 
+  private mediaStatus(namespace: Namespace, first: number, blocks: number, read: boolean): number {
+    return read ? namespace.statusOfRead(first, blocks) : namespace.statusOfWrite(first, blocks);
+  }
+
   /** Would the data move: every segment is translated. */
-  private checkSegments(read: boolean): number {
-    const { prp } = this;
-    for (let i = 0; i < prp.count; i++) {
-      if (this.bus.dmaCheck(prp.address[i], prp.length[i], read) !== 0) return NvmeStatus.dataTransferError;
+  private checkSegments(read: boolean, segments: Segments): number {
+    for (let i = 0; i < segments.count; i++) {
+      if (this.bus.dmaCheck(segments.address[i], segments.length[i], read) !== 0) return NvmeStatus.dataTransferError;
     }
     return SUCCESS;
   }
 
   /** Moves the data of every segment, from byte `start` of the namespace on or to there. */
-  private move(namespace: Namespace, start: number, read: boolean): number {
-    const { prp } = this;
+  private move(namespace: Namespace, start: number, read: boolean, segments: Segments): number {
     let position = start;
-    for (let i = 0; i < prp.count; i++) {
-      const n = prp.length[i];
+    for (let i = 0; i < segments.count; i++) {
+      const n = segments.length[i];
       const status = read
-        ? this.toHost(namespace, position, prp.address[i], n)
-        : this.fromHost(namespace, position, prp.address[i], n);
+        ? this.toHost(namespace, position, segments.address[i], n)
+        : this.fromHost(namespace, position, segments.address[i], n);
       if (status !== SUCCESS) return status;
       position += n;
     }
@@ -234,52 +300,6 @@ export class IoCommands {
       done += count;
     }
     return SUCCESS;
-  }
-
-  private writeZeroes(words: Int32Array, at: number): number {
-    if (!this.moveBytes) return SUCCESS;
-    const namespace = this.namespaceOf(words, at);
-    const bytes = ((words[at + 12] & NLB_MASK) + 1) << namespace.blockShift;
-    const done = namespace.zero(firstBlock(words, at) * namespace.blockBytes, bytes);
-    return done ? SUCCESS : NvmeStatus.writeFault;
-  }
-
-  /** A range beyond the end is passed over, and so is a command without the deallocate attribute: all of it is a hint. */
-  private datasetManagement(words: Int32Array, at: number): number {
-    if ((words[at + 11] & DSM_DEALLOCATE) === 0) return SUCCESS;
-    const { prp, rangeWords } = this;
-    const ranges = (words[at + 10] & 0xff) + 1;
-    const status = prp.walk(this.bus, words, at + 6, ranges * DSM_RANGE_BYTES, this.pageBytes);
-    if (status !== SUCCESS) return status;
-    let got = 0;
-    for (let i = 0; i < prp.count; i++) {
-      if (this.bus.dmaRead(prp.address[i], this.rangeBytes, got, prp.length[i]) !== 0) {
-        return NvmeStatus.dataTransferError;
-      }
-      got += prp.length[i];
-    }
-    if (!this.moveBytes) return SUCCESS;
-    const namespace = this.namespaceOf(words, at);
-    for (let i = 0; i < ranges; i++) {
-      const blocks = rangeWords[4 * i + 1] >>> 0;
-      const first = (rangeWords[4 * i + 3] >>> 0) * HIGH_WORD + (rangeWords[4 * i + 2] >>> 0);
-      if (first + blocks > namespace.blocks) continue;
-      if (!namespace.zero(first * namespace.blockBytes, blocks * namespace.blockBytes)) return NvmeStatus.writeFault;
-    }
-    return SUCCESS;
-  }
-
-  private flush(nsid: number): number {
-    for (const namespace of this.namespaces) {
-      if (namespace === null || (nsid !== NSID_ALL && namespace.id !== nsid)) continue;
-      if (!namespace.flush()) return NvmeStatus.writeFault;
-    }
-    return SUCCESS;
-  }
-
-  /** The namespace of a checked command. */
-  private namespaceOf(words: Int32Array, at: number): Namespace {
-    return this.namespaces[words[at + 1]] as Namespace;
   }
 }
 

@@ -1,7 +1,5 @@
 /**
- * How long a command takes.
- *
- * A simple model of a flash drive with parameters, one event per command:
+ * How long a command takes, by a simple model of a flash drive with parameters, one event per command:
  *
  *   read    firmware, then the flash units that hold its pages (each serves one page after another), then the link
  *   write   firmware and link into the write buffer; programming runs behind at its own bandwidth, and once the buffer is
@@ -11,13 +9,15 @@
  * A unit is chosen by the address, commands reach it in the order of submission, and its next free time is kept: exact
  * for a first-come unit. The link is a bandwidth limit, not a queue: booking it from the moment of issue would serialise
  * reads that are served in parallel. Jitter is drawn from the choice source. Integer nanoseconds throughout.
- * Left out: page types, erase, garbage collection, background work.
+ * Left out: channels, page types, erase, garbage collection, background work; `flash/` has them.
  *
  * With the defaults a 4 KiB read at depth 1 takes 64 µs, at depth 32 the units limit to about 430,000 a second, and
  * sequential reads and writes end at the link's 3.3 GB/s and the buffer's 2.6 GB/s.
  */
 import type { ChoiceStream } from '@pincushion/driver';
-import type { LatencySettings } from './controller-config';
+import { transferNs } from './bandwidth';
+import type { CommandTiming } from './command-timing';
+import type { FlatSettings } from './timing-settings';
 
 /** log2 of the bytes that lie together on one flash unit and that one reading of it delivers: 16 KiB. */
 export const FLASH_PAGE_SHIFT = 14;
@@ -25,7 +25,7 @@ const FLASH_PAGE_BYTES = 1 << FLASH_PAGE_SHIFT;
 /** 2^32 / golden ratio: spreads neighbouring flash pages evenly over the units. */
 const SPREAD = 0x9e3779b1;
 
-export class LatencyModel {
+export class LatencyModel implements CommandTiming {
   private readonly unitFreeNs: Float64Array;
   private linkFreeNs = 0;
   private programmedNs = 0;
@@ -41,7 +41,7 @@ export class LatencyModel {
   private readonly jitters: number;
 
   constructor(
-    private readonly settings: LatencySettings,
+    private readonly settings: FlatSettings,
     private readonly jitter: ChoiceStream,
   ) {
     this.unitFreeNs = new Float64Array(settings.units);
@@ -67,7 +67,7 @@ export class LatencyModel {
   }
 
   /** Nanoseconds until a write of `bytes` is acknowledged; with `durable`, until it is on the media. */
-  write(nowNs: number, bytes: number, durable: boolean): number {
+  write(nowNs: number, _page: number, _offset: number, bytes: number, durable: boolean): number {
     const { settings } = this;
     const programNs = transferNs(bytes, settings.programMBps);
     const fromNs = this.programmedNs > nowNs ? this.programmedNs : nowNs;
@@ -88,6 +88,10 @@ export class LatencyModel {
   /** Deallocation and zeroing: work on the map, not on the flash. */
   trim(): number {
     return this.settings.trimNs + this.drawJitter();
+  }
+
+  deallocate(): void {
+    // The buffer alone is modelled, not what lies where.
   }
 
   admin(): number {
@@ -128,9 +132,4 @@ export class LatencyModel {
   private drawJitter(): number {
     return this.jitters > 1 ? this.jitter.below(this.jitters) : 0;
   }
-}
-
-/** Nanoseconds `bytes` take at a bandwidth in megabytes a second, rounded up. */
-function transferNs(bytes: number, megabytesPerSecond: number): number {
-  return Math.floor((bytes * 1000 + megabytesPerSecond - 1) / megabytesPerSecond);
 }

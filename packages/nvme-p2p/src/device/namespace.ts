@@ -10,17 +10,54 @@
  * `at`) and how many lie together. Only what goes through a file needs a buffer in between.
  */
 import type { HostFile } from '@pincushion/driver';
+import { NvmeStatus } from '../spec/status';
+import { BlockRanges } from './block-ranges';
 import { EXTENT_BYTES, ExtentStore } from './extent-store';
+import { WrittenBlocks } from './written-blocks';
+
+const SECTOR_BYTES = 512;
+
+/** log2 of the bytes of a block, by number of the LBA format; 0: there is no such format. */
+export const LBA_FORMATS: readonly number[] = [9, 0, 0, 0, 12, 0, 0, 0];
+
+/** What a namespace takes at a time of Copy. */
+export interface NamespaceLimits {
+  /** Blocks of one source range, blocks in all, source ranges. */
+  readonly copyRangeBlocksMax: number;
+  readonly copyBlocksMax: number;
+  readonly copyRangesMax: number;
+}
+
+const DEFAULT_LIMITS: NamespaceLimits = { copyRangeBlocksMax: 128, copyBlocksMax: 128, copyRangesMax: 128 };
+
+/** Hears of content before it is overwritten. */
+export interface OverwriteWatch {
+  /** `n` bytes at byte `position` are about to change, to zeroes or to anything. Whole sectors of 512 bytes. May seek. */
+  keep(namespace: Namespace, position: number, n: number, isZeroed: boolean): void;
+}
 
 export class Namespace {
+  /** While a fault plan has a power cut. */
+  watch: OverwriteWatch | null = null;
   /** Where the last seek's bytes are; null: they are all zero. */
   buffer: Uint8Array | null = null;
   /** Offset of the first of them in `buffer`. */
   at = 0;
-  /** log2 of the bytes of a logical block. */
-  readonly blockShift: number;
+  /** log2 of the bytes of a logical block, and how many. A format changes both. */
+  blockShift: number;
+  blockBytes: number;
   /** Size in logical blocks. */
-  readonly blocks: number;
+  blocks: number;
+  /** Nothing here can make a read or a write fail: no bad block, and no error for deallocated ones. */
+  isSound = true;
+  private dulbe = false;
+  /** Blocks that fail as the description has it, when read or when written. */
+  private readonly badReads = new BlockRanges();
+  private readonly badWrites = new BlockRanges();
+  /** Blocks that Write Uncorrectable has made unreadable until they are written. */
+  private readonly uncorrectable = new BlockRanges();
+  private readonly capacityBytes: number;
+  private readonly written: WrittenBlocks;
   private readonly memory: ExtentStore;
   private readonly transit: Uint8Array | null;
 
@@ -28,14 +65,101 @@ export class Namespace {
     /** Namespace id, from 1. */
     readonly id: number,
     capacityBytes: number,
-    readonly blockBytes: number,
+    blockBytes: number,
     private readonly image: HostFile | null,
     private readonly writable: boolean,
+    readonly limits: NamespaceLimits = DEFAULT_LIMITS,
   ) {
     this.blockShift = blockBytes === 4096 ? 12 : 9;
+    this.blockBytes = blockBytes;
     this.blocks = Math.floor(capacityBytes / blockBytes);
+    this.capacityBytes = capacityBytes;
     this.memory = new ExtentStore(this.blocks * blockBytes);
+    this.written = new WrittenBlocks(Math.ceil(capacityBytes / SECTOR_BYTES), image !== null);
     this.transit = image === null ? null : new Uint8Array(EXTENT_BYTES);
+  }
+
+  /** Number of the LBA format in use. */
+  get format(): number {
+    return LBA_FORMATS.indexOf(this.blockShift);
+  }
+
+  /** Whether a read of deallocated blocks is an error (feature 05h, DULBE). */
+  get refusesDeallocated(): boolean {
+    return this.dulbe;
+  }
+
+  set refusesDeallocated(value: boolean) {
+    this.dulbe = value;
+    this.assess();
+  }
+
+  /** Blocks that fail from now on, whatever is written there. */
+  plantBadBlocks(first: number, blocks: number, fails: 'read' | 'write'): void {
+    (fails === 'read' ? this.badReads : this.badWrites).add(first, blocks);
+    this.assess();
+  }
+
+  /** Blocks that cannot be read until they are written. */
+  makeUncorrectable(first: number, blocks: number): void {
+    this.uncorrectable.add(first, blocks);
+    this.assess();
+  }
+
+  /** Status of a read, a compare or a verify of these blocks, or of a write, as far as the media is concerned. */
+  statusOfRead(first: number, blocks: number): number {
+    if (this.isSound) return NvmeStatus.success;
+    if (this.dulbe && this.hasDeallocated(first, blocks)) return NvmeStatus.deallocatedBlock;
+    const isBad = this.badReads.touches(first, blocks) || this.uncorrectable.touches(first, blocks);
+    return isBad ? NvmeStatus.unrecoveredRead : NvmeStatus.success;
+  }
+
+  statusOfWrite(first: number, blocks: number): number {
+    return this.badWrites.touches(first, blocks) ? NvmeStatus.writeFault : NvmeStatus.success;
+  }
+
+  /** Blocks were written, or are about to be: they are allocated, and readable. */
+  allocate(first: number, blocks: number): void {
+    const scale = this.blockBytes / SECTOR_BYTES;
+    this.written.set(first * scale, blocks * scale, true);
+    if (!this.isSound) this.mend(first, blocks);
+  }
+
+  /** Blocks are deallocated: they read as zeroes. */
+  deallocate(first: number, blocks: number): void {
+    const scale = this.blockBytes / SECTOR_BYTES;
+    this.written.set(first * scale, blocks * scale, false);
+    if (!this.isSound) this.mend(first, blocks);
+  }
+
+  /** Another size; what lies beyond the end stays out of reach. */
+  resize(blocks: number): void {
+    this.blocks = Math.min(blocks, Math.floor(this.capacityBytes / this.blockBytes));
+  }
+
+  private hasDeallocated(first: number, blocks: number): boolean {
+    const scale = this.blockBytes / SECTOR_BYTES;
+    return !this.written.all(first * scale, blocks * scale);
+  }
+
+  private mend(first: number, blocks: number): void {
+    this.uncorrectable.remove(first, blocks);
+    this.assess();
+  }
+
+  private assess(): void {
+    const isBad = !this.badReads.isEmpty || !this.badWrites.isEmpty || !this.uncorrectable.isEmpty;
+    this.isSound = !isBad && !this.dulbe;
+  }
+
+  /** Makes all blocks anew, deallocated and of another size; false when the image cannot be written. */
+  reformat(blockShift: number): boolean {
+    if (!this.zero(0, this.blocks * this.blockBytes)) return false;
+    this.deallocate(0, this.blocks);
+    this.blockShift = blockShift;
+    this.blockBytes = 1 << blockShift;
+    this.blocks = Math.floor(this.capacityBytes / this.blockBytes);
+    return true;
   }
 
   /** Bytes of host memory that hold content. */
@@ -71,6 +195,7 @@ export class Namespace {
     const within = position - extent * EXTENT_BYTES;
     const room = EXTENT_BYTES - within;
     const count = n < room ? n : room;
+    if (this.watch !== null) this.watch.keep(this, position, count, false);
     if (this.image !== null && this.writable) {
       this.buffer = this.transit;
       this.at = 0;
@@ -95,6 +220,7 @@ export class Namespace {
 
   /** Makes a range read as zeroes; false when the image cannot be read or written. */
   zero(position: number, n: number): boolean {
+    if (this.watch !== null) this.watch.keep(this, position, n, true);
     let from = position;
     let left = n;
     while (left > 0) {

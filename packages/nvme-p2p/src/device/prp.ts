@@ -10,12 +10,12 @@
  *
  * Only PRP1 may have an offset; every other entry, and the pointer to a further list, is page aligned, else status 13h.
  * All entries are read before any data moves, so a bad list transfers nothing.
- * Bits 1:0 of PRP1 are taken as zero (a controller need not check them); a list pointer that is not qword aligned is
- * answered with 13h, where other controllers read across entries.
+ * Bits 1:0 of PRP1 are not checked (a controller need not): the data then begins at that byte. A list pointer that is not qword
+ * aligned is answered with 13h, where other controllers read across entries.
  * Source: NVM Express Base Specification 1.4, section 4.3.
  */
 import { NvmeStatus } from '../spec/status';
-import type { BusMaster } from './bus-master';
+import type { BusMaster, Segments } from './bus-master';
 
 /** Imported bindings are getters once compiled; the hot function reads a constant of the module. */
 const SUCCESS = NvmeStatus.success;
@@ -23,7 +23,7 @@ const HIGH_WORD = 0x1_0000_0000;
 /** DMA of dwords stays within one page of the bus, whatever page size the host chose. */
 const BUS_PAGE = 4096;
 
-export class PrpWalk {
+export class PrpWalk implements Segments {
   /** How many segments the last walk found. */
   count = 0;
   /** Bus address of each segment. */
@@ -44,7 +44,7 @@ export class PrpWalk {
    * @returns success, invalid PRP offset, or data transfer error when a list cannot be read.
    */
   walk(bus: BusMaster, words: Int32Array, at: number, bytes: number, pageBytes: number): number {
-    const low = words[at] & ~3;
+    const low = words[at];
     const first = pageBytes - (low & (pageBytes - 1));
     this.address[0] = (words[at + 1] >>> 0) * HIGH_WORD + (low >>> 0);
     this.count = 1;

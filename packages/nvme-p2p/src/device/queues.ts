@@ -14,6 +14,8 @@ export class SubmissionQueue {
   head = 0;
   /** One past the last entry the host has rung for. */
   tail = 0;
+  /** One bit for each command identifier that is inside. */
+  private readonly identifiers = new Int32Array(0x10000 / 32);
 
   constructor(
     readonly id: number,
@@ -23,6 +25,21 @@ export class SubmissionQueue {
     readonly size: number,
     readonly completions: CompletionQueue,
   ) {}
+
+  /** A command with this identifier comes in; false when one is inside already. */
+  take(command: number): boolean {
+    const { identifiers } = this;
+    const word = command >>> 5;
+    const bit = 1 << (command & 31);
+    if ((identifiers[word] & bit) !== 0) return false;
+    identifiers[word] |= bit;
+    return true;
+  }
+
+  /** The command is over. */
+  give(command: number): void {
+    this.identifiers[command >>> 5] &= ~(1 << (command & 31));
+  }
 }
 
 export class CompletionQueue {

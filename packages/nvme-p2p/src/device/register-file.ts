@@ -1,8 +1,12 @@
 /**
  * The controller's register file: what a host reads, and which writes stick. What a write causes is the controller's.
  *
- * All registers are dwords here; a 64-bit register is two. A read of 8 bytes is exact below 2^53 (CAP is not: hosts read it
- * as two dwords, as Linux does), bytes and words are cut out of their dword, and a narrow write writes the whole dword.
+ *   read     any width at any offset: the bytes that lie there. 8 bytes are exact below 2^53 (CAP is not: hosts read it as two
+ *            dwords, as Linux does)
+ *   write    at the offset of a register; anywhere else it is dropped. Narrow: the value with zeroes above. 8 bytes: two
+ *            dwords, the lower first
+ *
+ * All registers are dwords here; a 64-bit register is two. Those of the CMB and the PMR are kept by `ControllerMemory`.
  * Source: NVM Express Base Specification 1.4, section 3.1.
  */
 import {
@@ -13,7 +17,10 @@ import {
   CC_MPS_SHIFT,
   CC_CSS_MASK,
   CC_CSS_SHIFT,
+  CAP_HIGH_CMBS,
+  CAP_HIGH_PMRS,
   CQE_SHIFT,
+  CSS_ADMIN_ONLY,
   CSTS_RDY,
   REG_ACQ,
   REG_AQA,
@@ -27,6 +34,7 @@ import {
   SQE_SHIFT,
   VERSION_1_4,
 } from '../spec/registers';
+import type { ControllerMemory } from './controller-memory';
 
 const HIGH_WORD = 0x1_0000_0000;
 /** CAP: contiguous queues required, ready within 15 × 500 ms. */
@@ -36,7 +44,6 @@ const CAP_HIGH = (1 << 5) | (1 << 11) | (1 << 12) | (4 << 20);
 const MPS_MAX = 4;
 const CSS_NVM = 0;
 const CSS_ALL = 6;
-const CSS_ADMIN_ONLY = 7;
 
 export class RegisterFile {
   cc = 0;
@@ -49,14 +56,30 @@ export class RegisterFile {
   private interruptMask = 0;
 
   /** @param queueEntriesMax entries a queue may have (CAP.MQES is 0's based). */
-  constructor(private readonly queueEntriesMax: number) {}
+  constructor(
+    private readonly queueEntriesMax: number,
+    private readonly memory: ControllerMemory,
+  ) {}
+
+  /** As after power-on. */
+  reset(): void {
+    this.cc = this.csts = this.aqa = this.interruptMask = 0;
+    this.asqLow = this.asqHigh = this.acqLow = this.acqHigh = 0;
+  }
+
+  /** EN 1 -> 0: everything but AQA, ASQ and ACQ is as after power-on. */
+  disable(): void {
+    this.cc = this.csts = this.interruptMask = 0;
+  }
 
   read(offset: number, width: number): number {
     const at = offset & ~3;
-    if (width === 8) return this.dword(at) + this.dword(at + 4) * HIGH_WORD;
-    const shifted = this.dword(at) >>> (8 * (offset & 3));
-    if (width === 4) return shifted;
-    return width === 2 ? shifted & 0xffff : shifted & 0xff;
+    const skipped = offset & 3;
+    if (width === 8) return this.read(offset, 4) + this.read(offset + 4, 4) * HIGH_WORD;
+    const low = this.dword(at) >>> (8 * skipped);
+    if (width === 4) return skipped === 0 ? low : (low | (this.dword(at + 4) << (32 - 8 * skipped))) >>> 0;
+    const value = skipped + width > 4 ? low | (this.dword(at + 4) << 8) : low;
+    return width === 2 ? value & 0xffff : value & 0xff;
   }
 
   /** Keeps a written value; CC and the doorbells are not kept here. */
@@ -83,8 +106,14 @@ export class RegisterFile {
       case REG_ACQ + 4:
         this.acqHigh = value;
         break;
-      default: // Reserved and read-only registers: the write is dropped.
+      default: // Of the controller's memory; reserved and read-only registers drop the write.
+        this.memory.write(offset, value);
     }
+  }
+
+  /** The host has asked for no I/O commands at all. */
+  get adminOnly(): boolean {
+    return ((this.cc >>> CC_CSS_SHIFT) & CC_CSS_MASK) === CSS_ADMIN_ONLY;
   }
 
   get ready(): boolean {
@@ -126,12 +155,17 @@ export class RegisterFile {
     return (this.asqLow & mask) === 0 && (this.acqLow & mask) === 0;
   }
 
+  private get memoryBits(): number {
+    const { cmb, pmr } = this.memory;
+    return (cmb === null ? 0 : CAP_HIGH_CMBS) | (pmr === null ? 0 : CAP_HIGH_PMRS);
+  }
+
   private dword(offset: number): number {
     switch (offset) {
       case REG_CAP:
         return (CAP_LOW | (this.queueEntriesMax - 1)) >>> 0;
       case REG_CAP + 4:
-        return CAP_HIGH >>> 0;
+        return (CAP_HIGH | this.memoryBits) >>> 0;
       case REG_VS:
         return VERSION_1_4;
       case REG_INTMS:
@@ -152,7 +186,7 @@ export class RegisterFile {
       case REG_ACQ + 4:
         return this.acqHigh >>> 0;
       default:
-        return 0;
+        return this.memory.read(offset) ?? 0;
     }
   }
 }

@@ -1,8 +1,8 @@
 /**
  * What the status of an NVMe command means to the block layer.
- * Source followed: `nvme_error_status`, `nvme_decide_disposition` (Linux 6.18, drivers/nvme/host/core.c).
+ * Source followed: `nvme_error_status`, `nvme_decide_disposition` (Linux 6.18, drivers/nvme/host/core.c), `nvme_map_data` (pci.c).
  */
-import { BlkStatus } from '@pincushion/driver';
+import { BlkStatus, ENOMEM, EREMOTEIO } from '@pincushion/driver';
 import { DNR, STATUS_MASK } from '../spec/status';
 
 /** Whether the command may be sent again: the controller has not said otherwise. */
@@ -41,4 +41,10 @@ export function blockStatus(status: number): number {
     default:
       return BlkStatus.ioerr;
   }
+}
+
+/** How a bio ends that cannot be mapped: memory of a peer that must not be reached is a case of its own. */
+export function mappingStatus(errno: number): number {
+  if (errno === -ENOMEM) return BlkStatus.resource;
+  return errno === -EREMOTEIO ? BlkStatus.target : BlkStatus.ioerr;
 }

@@ -29,7 +29,7 @@ import {
 
 /** What a register reads as when nobody answers. */
 const GONE = 0xffffffff;
-const POLL_NS = 100_000;
+const POLL_NS = 1_000_000;
 const TIMEOUT_UNIT_NS = 500_000_000;
 const SHUTDOWN_TIMEOUT_NS = 5_000_000_000;
 const CSS_ALL = 6;
@@ -38,6 +38,9 @@ const CC_ENTRIES = (SQE_SHIFT << CC_IOSQES_SHIFT) | (CQE_SHIFT << CC_IOCQES_SHIF
 const CAP_HIGH_CSS_ALL = 1 << 11;
 
 export class ControllerControl {
+  /** CC as written last: a reset clears the register (ctrl->ctrl_config). */
+  private cc = 0;
+
   constructor(
     private readonly registers: Registers,
     private readonly clock: DeviceClock,
@@ -46,6 +49,16 @@ export class ControllerControl {
   /** Pulled out. */
   get gone(): boolean {
     return this.registers.read32(REG_CSTS) === GONE;
+  }
+
+  /** A fatal status; also when pulled out. */
+  get failed(): boolean {
+    return (this.registers.read32(REG_CSTS) & CSTS_CFS) !== 0;
+  }
+
+  /** Enabled, and able to take commands. */
+  get ready(): boolean {
+    return (this.registers.read32(REG_CSTS) & (CSTS_RDY | CSTS_CFS)) === CSTS_RDY;
   }
 
   /** CAP.MQES: entries a queue may have at most. */
@@ -60,8 +73,7 @@ export class ControllerControl {
 
   /** CC.EN = 0, and waits until the controller has stopped: no DMA of it comes afterwards. 0 or -errno. */
   *disable(): Task<number> {
-    const cc = this.registers.read32(REG_CC);
-    this.registers.write32(REG_CC, cc & ~CC_EN & ~(CC_SHN_MASK << CC_SHN_SHIFT));
+    this.write(this.cc & ~CC_EN & ~(CC_SHN_MASK << CC_SHN_SHIFT));
     return yield* this.waitFor(CSTS_RDY, 0, this.readyTimeoutNs);
   }
 
@@ -73,21 +85,25 @@ export class ControllerControl {
     registers.write64lohi(REG_ACQ, completionsIova);
     const css = (registers.read32(REG_CAP + 4) & CAP_HIGH_CSS_ALL) !== 0 ? CSS_ALL : 0;
     const cc = CC_ENTRIES | (css << CC_CSS_SHIFT);
-    registers.write32(REG_CC, cc);
-    registers.write32(REG_CC, cc | CC_EN);
+    this.write(cc);
+    this.write(cc | CC_EN);
     return yield* this.waitFor(CSTS_RDY, CSTS_RDY, this.readyTimeoutNs);
   }
 
   /** Tells the controller that power may go, and waits until what it has cached is safe. 0 or -errno. */
   *shutdown(): Task<number> {
-    const { registers } = this;
-    registers.write32(REG_CC, (registers.read32(REG_CC) & ~(CC_SHN_MASK << CC_SHN_SHIFT)) | CC_SHN_NORMAL);
+    this.write((this.cc & ~(CC_SHN_MASK << CC_SHN_SHIFT)) | CC_SHN_NORMAL);
     return yield* this.waitFor(CSTS_SHST_MASK, CSTS_SHST_COMPLETE, SHUTDOWN_TIMEOUT_NS);
   }
 
-  /** CAP.TO, in units of 500 ms. */
+  private write(cc: number): void {
+    this.cc = cc;
+    this.registers.write32(REG_CC, cc);
+  }
+
+  /** CAP.TO, in units of 500 ms, and one more. */
   private get readyTimeoutNs(): number {
-    return (this.registers.read32(REG_CAP) >>> 24) * TIMEOUT_UNIT_NS;
+    return ((this.registers.read32(REG_CAP) >>> 24) + 1) * TIMEOUT_UNIT_NS;
   }
 
   private *waitFor(mask: number, value: number, timeoutNs: number): Task<number> {

@@ -1,18 +1,19 @@
 /**
- * The NVMe driver: brings a controller up, makes a queue pair for every CPU and a disk of every namespace, resets the
- * controller when it stops answering, and lets go of everything when it is removed.
+ * The NVMe driver: the hooks, and the states of a controller.
  *
- * Bring-up, as Linux does it: disable; admin queues; enable; Identify Controller; Set Features (timestamp, host behaviour,
- * number of queues); per CPU Create CQ, then Create SQ; asynchronous events; active namespaces, and Identify for each.
- *
- *   timeout -> Abort -> (as long again) -> reset: disable, take commands back, bring up, issue them again
+ *   probe      admin queue; start; namespaces get disks; /dev/nvme0
+ *   start      disable, enable, who is it, I/O queues, asynchronous events        (also after a reset)
+ *   timeout -> Abort -> (as long again) -> reset: delete the queues, disable, take commands back, start, issue them again
+ *              a fatal status of the controller, or an admin command that is not answered: reset at once
  *   reset fails, or the device is pulled out -> every bio ends, the disks are gone
  *
- * Left out: write queues, shadow doorbells, host memory buffer, APST, namespaces that come and go.
- * Source followed: `nvme_probe`, `nvme_reset_work`, `nvme_setup_io_queues`, `nvme_dev_disable`, `nvme_remove` (Linux 6.18,
- * drivers/nvme/host/pci.c), `nvme_init_ctrl_finish`, `nvme_scan_work` (core.c).
+ * initialization.ts, io-queues.ts, event-requests.ts and namespaces.ts have the parts of a start, in the order Linux sends them;
+ * program-commands.ts what programs send themselves.
+ * Left out: host memory buffer, power states, suspend with power kept.
+ * Source followed: `nvme_probe`, `nvme_reset_work`, `nvme_timeout`, `nvme_dev_disable`, `nvme_remove` (Linux 6.18,
+ * drivers/nvme/host/pci.c), `nvme_start_ctrl` (core.c).
  */
-import type { CharFile, CoherentBuffer, DeviceWorkItem, ManagedCoherent, RemoveReason, Task } from '@pincushion/driver';
+import type { DeviceWorkItem, ManagedCoherent, RemoveReason, Task } from '@pincushion/driver';
 import {
   BlkStatus,
   BlockDisks,
@@ -23,55 +24,34 @@ import {
   DmaMapper,
   Driver,
   EIO,
+  ENODEV,
   ENOMEM,
   Gup,
   Interrupts,
   Log,
+  PeerMemory,
   PincushionError,
   Registers,
   WaitQueue,
   driver,
   errnoName,
 } from '@pincushion/driver';
-import {
-  AdminOpcode,
-  Cns,
-  DSM_RANGE_BYTES,
-  Feature,
-  IDENTIFY_BYTES,
-  QUEUE_CONTIGUOUS,
-  QUEUE_INTERRUPTS,
-} from '../spec/opcodes';
-import { CQE_BYTES, REG_DOORBELLS, SQE_BYTES } from '../spec/registers';
+import { AdminOpcode } from '../spec/opcodes';
+import { CQE_BYTES, SQE_BYTES } from '../spec/registers';
+import { AdminCalls } from './admin-calls';
 import { ADMIN_DEPTH, AdminQueue } from './admin-queue';
-import type { AdminCommand, AdminReply } from './admin-queue';
+import { mapCmb } from './cmb';
 import { ControllerControl } from './controller-control';
 import { NvmeDriverConfig } from './driver-config';
-import {
-  ONCS_DSM,
-  ONCS_TIMESTAMP,
-  ONCS_WRITE_ZEROES,
-  readControllerIdentity,
-  readNamespaceIdentity,
-  readNamespaceList,
-} from './identity';
+import { EventRequests } from './event-requests';
 import type { ControllerIdentity } from './identity';
-import { NamespaceDisk } from './namespace-disk';
-import { adminPassthrough } from './passthrough';
-import { QueuePair } from './queue-pair';
-import type { QueueOwner } from './queue-pair';
-
-const PAGE = 4096;
-/** Transfers of a controller without a limit are held to this: one list page. */
-const MDTS_MAX = 9;
-/** Blocks of one Write Zeroes (NLB has 16 bits) and of one range of a discard (32 bits). */
-const ZEROES_BLOCKS_MAX = 0x10000;
-const RANGE_BLOCKS_MAX = 0xffffffff;
-/** log2 of the bytes of a logical block that a disk can have, up to a page (nvme_update_disk_info). */
-const LBA_SHIFT_MIN = 9;
-const LBA_SHIFT_MAX = 12;
-/** Asynchronous Event Configuration, as Linux sets it: namespace attribute notices. */
-const ASYNC_EVENTS = 0x100;
+import { initializeController } from './initialization';
+import type { ControllerFacts } from './initialization';
+import { IoQueues } from './io-queues';
+import { Namespaces } from './namespaces';
+import { ProgramCommands } from './program-commands';
+import type { QueuePair } from './queue-pair';
+import type { QueueOwner } from './queue-setup';
 
 const MATCH = Object.freeze([
   { vendor: 0x1b36, device: 0x0010 },
@@ -83,23 +63,39 @@ const MATCH = Object.freeze([
   api: 1,
   match: MATCH,
   config: NvmeDriverConfig,
-  deps: [Registers, DmaMapper, Interrupts, DeviceWork, DeviceClock, BlockDisks, CharDevices, Gup, Cpus, Log],
+  deps: [
+    Registers,
+    DmaMapper,
+    Interrupts,
+    DeviceWork,
+    DeviceClock,
+    BlockDisks,
+    CharDevices,
+    Gup,
+    Cpus,
+    Log,
+    PeerMemory,
+  ],
 })
 export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements QueueOwner {
-  /** Who the controller says it is. Set in `probe`. */
-  identity: ControllerIdentity | null = null;
   /** Resets since `probe`. */
   resets = 0;
   /** Aborts sent since `probe`. */
   aborts = 0;
-  private readonly queues: QueuePair[] = [];
-  private readonly disks: NamespaceDisk[] = [];
+  private facts: ControllerFacts | null = null;
   private control!: ControllerControl;
   private admin!: AdminQueue;
+  private calls!: AdminCalls;
+  private io!: IoQueues;
+  private events!: EventRequests;
+  private namespaces!: Namespaces;
+  private programs!: ProgramCommands;
   private resetWork!: DeviceWorkItem;
   private resetDone!: WaitQueue;
+  private live = false;
   private resetting = false;
   private dead = false;
+  private abortsUnderWay = 0;
 
   constructor(
     private readonly registers: Registers,
@@ -112,15 +108,102 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
     private readonly gup: Gup,
     private readonly cpus: Cpus,
     private readonly log: Log,
+    private readonly peers: PeerMemory,
   ) {
     super();
   }
 
+  /** Who the controller says it is; null before it was asked. */
+  get identity(): ControllerIdentity | null {
+    return this.facts?.identity ?? null;
+  }
+
+  /** Whether the driver has given the controller up. */
+  get failed(): boolean {
+    return this.dead;
+  }
+
   override *probe(): Task {
-    const { config, device } = this;
-    this.control = new ControllerControl(this.registers, this.clock);
+    const { device, registers } = this;
+    this.control = new ControllerControl(registers, this.clock);
     this.resetDone = new WaitQueue(device.world, `${device.path}: reset`);
     this.resetWork = this.own(this.work.work('reset', () => this.resetController()));
+    this.makeAdminQueue();
+    this.makeParts();
+    if (this.control.gone) throw this.couldNotStart(-ENODEV);
+    const cmb = mapCmb(registers, this.peers, this.log);
+    if (cmb !== null) this.own(cmb);
+    const started = yield* this.start();
+    if (started < 0) throw this.couldNotStart(started);
+    this.live = true;
+    this.io.goLive();
+    yield* this.namespaces.find();
+    this.own(
+      this.charDevices.register(device.name, {
+        ioctl: (file, command, arg) => this.programs.ioctl(file, command, arg),
+      }),
+    );
+  }
+
+  /** The disks refuse new bios already. Unless the device is gone, what is in flight completes first. */
+  override *remove(why: RemoveReason): Task {
+    const { namespaces, io } = this;
+    namespaces.close();
+    if (why === 'surprise' || this.dead || this.control.gone) {
+      this.giveUp(BlkStatus.ioerr);
+      yield* namespaces.settled();
+      yield* this.resetDone.waitUntil(() => !this.resetting);
+      yield* this.idle();
+      return;
+    }
+    yield* namespaces.settled();
+    for (const disk of namespaces.disks) yield* disk.waitIdle();
+    yield* this.resetDone.waitUntil(() => !this.resetting);
+    this.live = false;
+    io.freeze();
+    if (!this.isDead()) {
+      yield* io.delete();
+      const stopped = yield* this.control.shutdown();
+      if (stopped < 0) this.log.note(`shutdown: ${errnoName(stopped)}`);
+      yield* this.control.disable();
+    }
+    this.giveUp(BlkStatus.ioerr);
+    yield* this.idle();
+  }
+
+  override *reset(): Task {
+    if (this.startReset()) yield* this.resetDone.waitUntil(() => !this.resetting);
+  }
+
+  /** Softirq. Pulled out counts: its registers are all ones. */
+  isDown(): boolean {
+    return this.control.failed;
+  }
+
+  /** Softirq. Source followed: `nvme_timeout`. */
+  abort(queue: QueuePair, tag: number): boolean {
+    if (this.abortsUnderWay >= (this.identity?.abortsMax ?? 1)) return false;
+    this.aborts++;
+    this.abortsUnderWay++;
+    this.log.note(`I/O tag ${tag} (queue ${queue.id}) timeout, aborting`);
+    const command = { opcode: AdminOpcode.abort, cdw10: queue.id | (queue.commandId(tag) << 16) };
+    const done = (): undefined => {
+      this.abortsUnderWay--;
+    };
+    if (this.admin.send(command, this.config.adminTimeout, done)) return true;
+    this.abortsUnderWay--;
+    this.log.note('no room for an abort'); // The next timeout of the command resets the controller.
+    return true;
+  }
+
+  /** Softirq. */
+  needsReset(queue: QueuePair, tag: number): void {
+    this.log.note(`I/O tag ${tag} (queue ${queue.id}) timeout, reset controller`);
+    this.startReset();
+  }
+
+  private makeAdminQueue(): void {
+    const { device, config } = this;
     const timer = this.own(
       this.work.timer('admin timeout', () => {
         this.admin.checkTimeouts();
@@ -135,86 +218,88 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
       this.clock,
       timer,
       config.adminTimeout,
+      () => {
+        // While a controller is brought up, who waits for the command hears of it.
+        if (!this.live) return;
+        this.log.note('admin command timeout, reset controller');
+        this.startReset();
+      },
     );
-    this.own(
-      this.interrupts.request(
-        0,
-        'admin',
-        () => {
-          this.admin.poll();
-        },
-        0,
-      ),
-    );
-    this.require(yield* this.enable(), 'could not be enabled');
-    yield* this.setUp();
-    const count = yield* this.negotiateQueues();
-    const polled = Math.min(config.pollQueues, count - 1);
-    for (let id = 1; id <= count; id++) this.queues.push(this.makeQueue(id, id > count - polled));
-    for (const queue of this.queues) yield* this.createQueue(queue);
-    yield* this.requestEvents();
-    for (const queue of this.queues) queue.goLive();
-    yield* this.findNamespaces();
-    this.own(
-      this.charDevices.register(device.name, {
-        ioctl: (file, command, arg) => this.passthrough(file, command, arg),
-      }),
-    );
+    const handler = (): undefined => {
+      this.admin.poll();
+    };
+    this.own(this.interrupts.request(0, 'admin', handler, 0));
   }
 
-  /** The disks refuse new bios already. Unless the device is gone, what is in flight completes first. */
-  override *remove(why: RemoveReason): Task {
-    if (why === 'surprise' || this.dead || this.control.gone) {
-      this.giveUp(BlkStatus.ioerr);
-      yield* this.resetDone.waitUntil(() => !this.resetting);
-      yield* this.idle();
-      return;
-    }
-    for (const disk of this.disks) yield* disk.waitIdle();
-    yield* this.resetDone.waitUntil(() => !this.resetting);
-    for (const queue of this.queues) queue.freeze();
-    if (!this.isDead()) {
-      yield* this.deleteQueues();
-      const stopped = yield* this.control.shutdown();
-      if (stopped < 0) this.log.note(`shutdown: ${errnoName(stopped)}`);
-      yield* this.control.disable();
-    }
-    this.giveUp(BlkStatus.ioerr);
-    yield* this.idle();
+  private makeParts(): void {
+    const { device, config, admin, log } = this;
+    const { world, path, name } = device;
+    const calls = new AdminCalls(admin, this.dma, path);
+    this.calls = calls;
+    this.io = new IoQueues({
+      world,
+      path,
+      config,
+      calls,
+      admin,
+      log,
+      owner: this,
+      cpus: this.cpus,
+      registers: this.registers,
+      interrupts: this.interrupts,
+      dma: this.dma,
+      control: this.control,
+      coherent: (bytes, what) => this.coherent(bytes, what),
+      own: (resource) => {
+        this.own(resource);
+      },
+    });
+    this.namespaces = new Namespaces({
+      world,
+      path,
+      name,
+      config,
+      calls,
+      log,
+      queues: this.io.pairs,
+      register: (disk) => this.own(this.blockDisks.register(disk)),
+      forget: (registration) => this.giveBack(registration),
+    });
+    this.programs = new ProgramCommands({
+      world,
+      admin,
+      gup: this.gup,
+      dma: this.dma,
+      io: this.io,
+      namespaces: this.namespaces,
+      facts: () => this.facts,
+      begin: () => this.track('passthrough'),
+    });
+    this.events = new EventRequests(admin, calls, log, {
+      namespacesChanged: () => {
+        this.namespaces.requestScan(true);
+      },
+      internalError: () => {
+        log.note('persistent internal error, reset controller');
+        this.startReset();
+      },
+    });
   }
 
-  /** A removal waits until the program's buffer is given back: no mapping outlives the driver. */
-  private *passthrough(file: CharFile, command: number, arg: unknown): Task<number> {
-    const transfer = this.track('admin passthrough');
-    try {
-      return yield* adminPassthrough(this.admin, this.gup, this.dma, file, command, arg);
-    } finally {
-      transfer.done();
-    }
-  }
-
-  override *reset(): Task {
-    if (this.startReset()) yield* this.resetDone.waitUntil(() => !this.resetting);
-  }
-
-  /** Whether the driver has given the controller up. */
-  get failed(): boolean {
-    return this.dead;
-  }
-
-  /** Softirq. Source followed: `nvme_timeout`. */
-  abort(queue: QueuePair, tag: number): void {
-    this.aborts++;
-    this.log.note(`I/O tag ${tag} (queue ${queue.id}) timeout, aborting`);
-    const command = { opcode: AdminOpcode.abort, cdw10: queue.id | (queue.commandId(tag) << 16) };
-    const sent = this.admin.send(command, this.config.adminTimeout, () => undefined);
-    if (!sent) this.log.note('no room for an abort'); // The next timeout of the command resets the controller.
-  }
-
-  /** Softirq. */
-  needsReset(queue: QueuePair, tag: number): void {
-    this.log.note(`I/O tag ${tag} (queue ${queue.id}) timeout, reset controller`);
-    this.startReset();
+  /** Brings the controller up, as far as I/O queues and events. Task context. 0 or -errno; throws what it refused. */
+  private *start(): Task<number> {
+    const stopped = yield* this.control.disable();
+    if (stopped < 0) return stopped;
+    this.admin.clear();
+    const { submissionsIova, completionsIova } = this.admin;
+    const enabled = yield* this.control.enable(ADMIN_DEPTH, submissionsIova, completionsIova);
+    if (enabled < 0 || this.isDead()) return enabled < 0 ? enabled : -EIO;
+    this.admin.open();
+    this.facts = yield* initializeController(this.calls, this.clock, this.log, this.facts);
+    this.namespaces.identity = this.facts.identity;
+    if (!(yield* this.io.setUp(this.facts.identity))) return -EIO;
+    yield* this.events.enable(this.facts.identity.oaes);
+    return 0;
   }
 
   /** Any context. False when the controller is beyond help. */
@@ -222,7 +307,8 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
     if (this.dead) return false;
     if (!this.resetting) {
       this.resetting = true;
-      for (const queue of this.queues) queue.freeze();
+      this.live = false;
+      this.io.freeze();
       if (!this.resetWork.queue()) this.resetting = false;
     }
     return this.resetting;
@@ -239,26 +325,24 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
     this.resetDone.wakeAll();
   }
 
-  /** Disables the controller, takes its commands back, and brings it up again. 0 or -errno. */
+  /** Stops the controller, takes its commands back, and brings it up again. 0 or -errno. Source: `nvme_reset_work`. */
   private *restart(): Task<number> {
-    this.admin.close();
+    if (this.control.ready) yield* this.io.delete();
+    this.admin.stop();
     const stopped = yield* this.control.disable();
     if (stopped < 0 || this.isDead()) return stopped < 0 ? stopped : -EIO;
-    for (const queue of this.queues) queue.takeBack();
-    const enabled = yield* this.enable();
-    if (enabled < 0) return enabled;
+    this.io.takeBack();
     try {
-      yield* this.setUp();
-      const count = yield* this.negotiateQueues();
-      if (count < this.queues.length) return -EIO;
-      for (const queue of this.queues) yield* this.createQueue(queue);
-      yield* this.requestEvents();
+      const started = yield* this.start();
+      if (started < 0) return started;
     } catch (error) {
       if (error instanceof PincushionError) return -EIO;
       throw error;
     }
     if (this.isDead()) return -EIO;
-    for (const queue of this.queues) queue.goLive();
+    this.live = true;
+    this.io.goLive();
+    this.namespaces.requestScan();
     return 0;
   }
 
@@ -270,216 +354,26 @@ export class NvmeDriver extends Driver<typeof NvmeDriverConfig> implements Queue
   /** Nothing will complete any more: every command and every bio ends. Any context. */
   private giveUp(status: number): void {
     this.dead = true;
+    this.live = false;
     this.admin.close();
-    for (const disk of this.disks) disk.gone = true;
-    for (const queue of this.queues) queue.fail(status);
+    for (const disk of this.namespaces.disks) disk.gone = true;
+    this.io.fail(status);
   }
 
-  private *enable(): Task<number> {
-    const stopped = yield* this.control.disable();
-    if (stopped < 0) return stopped;
-    this.admin.open();
-    return yield* this.control.enable(ADMIN_DEPTH, this.admin.submissionsIova, this.admin.completionsIova);
-  }
-
-  /**
-   * How many I/O queue pairs there will be: as many as CPUs, vectors, the controller and the configuration allow, and those
-   * to poll.
-   */
-  private *negotiateQueues(): Task<number> {
-    const { config } = this;
-    const wanted = Math.min(this.cpus.count, config.queuePairs, this.interrupts.vectors - 1) + config.pollQueues;
-    const reply = yield* this.command({
-      opcode: AdminOpcode.setFeatures,
-      cdw10: Feature.numberOfQueues,
-      cdw11: (wanted - 1) | ((wanted - 1) << 16),
-    });
-    return Math.min(wanted, (reply.result & 0xffff) + 1, (reply.result >>> 16) + 1);
-  }
-
-  private makeQueue(id: number, isPolled: boolean): QueuePair {
-    const { device, config, control } = this;
-    const depth = Math.min(config.queueDepth, control.queueEntriesMax);
-    const stride = control.doorbellStride;
-    // One qword for each page after the first, and at least room for the range of a discard.
-    const listBytes = Math.max(8 * this.transferPages, DSM_RANGE_BYTES);
-    const queue = new QueuePair(
-      device.world,
-      `${device.path}: queue ${id}`,
-      {
-        id,
-        isPolled,
-        depth,
-        submissions: this.coherent(depth * SQE_BYTES, `submission queue ${id}`),
-        completions: this.coherent(depth * CQE_BYTES, `completion queue ${id}`),
-        lists: this.coherent(depth * listBytes, `PRP lists of queue ${id}`),
-        listBytes,
-        tailDoorbell: REG_DOORBELLS + 2 * id * stride,
-        headDoorbell: REG_DOORBELLS + (2 * id + 1) * stride,
-        retriesMax: config.retries,
-        timeoutNs: config.ioTimeout,
-        traceSetup: device.world.trace.point('nvme:setup', ['queue', 'cid', 'opcode', 'bioId']),
-        traceComplete: device.world.trace.point('nvme:complete', ['queue', 'cid', 'status', 'bioId']),
-      },
-      this.registers,
-      this.dma,
-      this,
-    );
-    if (isPolled) return queue;
-    const handler = (): undefined => {
-      queue.poll();
-    };
-    this.own(this.interrupts.request(id, `queue ${id}`, handler, id - 1));
-    return queue;
-  }
-
-  private *createQueue(queue: QueuePair): Task {
-    const cdw10 = queue.id | ((queue.depth - 1) << 16);
-    yield* this.command({
-      opcode: AdminOpcode.createCq,
-      prp1: queue.completionsIova,
-      cdw10,
-      cdw11: queue.isPolled ? QUEUE_CONTIGUOUS : (queue.id << 16) | QUEUE_INTERRUPTS | QUEUE_CONTIGUOUS,
-    });
-    yield* this.command({
-      opcode: AdminOpcode.createSq,
-      prp1: queue.submissionsIova,
-      cdw10,
-      cdw11: (queue.id << 16) | QUEUE_CONTIGUOUS,
-    });
-  }
-
-  /** All submission queues, then all completion queues: one with users cannot be deleted. Failures are only noted. */
-  private *deleteQueues(): Task {
-    for (const opcode of [AdminOpcode.deleteSq, AdminOpcode.deleteCq]) {
-      for (const queue of this.queues) {
-        const reply = yield* this.admin.run({ opcode, cdw10: queue.id });
-        if (reply.status !== 0) this.log.note(`queue ${queue.id} could not be deleted: status ${reply.status}`);
-      }
-    }
-  }
-
-  /** One request stays with the controller; when it comes back, there is news, and it is renewed. */
-  private *requestEvents(): Task {
-    yield* this.command({ opcode: AdminOpcode.setFeatures, cdw10: Feature.asyncEvents, cdw11: ASYNC_EVENTS });
-    this.sendEventRequest();
-  }
-
-  private sendEventRequest(): void {
-    this.admin.send({ opcode: AdminOpcode.asyncEventRequest }, Infinity, (reply) => {
-      if (reply.status !== 0) return;
-      this.log.note(`asynchronous event 0x${reply.result.toString(16)}`);
-      this.sendEventRequest();
-    });
-  }
-
-  /** Who is it, what time is it, and what the host understands (nothing special). Source: `nvme_init_ctrl_finish`. */
-  private *setUp(): Task {
-    this.identity = readControllerIdentity(yield* this.identify(Cns.controller, 0));
-    if ((this.identity.oncs & ONCS_TIMESTAMP) !== 0) {
-      const ms = Math.floor(this.clock.now / 1_000_000);
-      yield* this.setFeatureData(Feature.timestamp, 8, [ms | 0, Math.floor(ms / 0x1_0000_0000)]);
-    }
-    yield* this.setFeatureData(Feature.hostBehaviour, 512, []);
-  }
-
-  /** Sets a feature that takes `bytes` of data: these words, then zeroes. */
-  private *setFeatureData(id: number, bytes: number, words: readonly number[]): Task {
-    const data = this.buffer(bytes);
-    try {
-      data.words.fill(0, 0, bytes / 4);
-      data.words.set(words);
-      yield* this.command({ opcode: AdminOpcode.setFeatures, prp1: data.iova, cdw10: id });
-    } finally {
-      data.release();
-    }
-  }
-
-  private *findNamespaces(): Task {
-    const { device, transferPages } = this;
-    const { oncs = 0, volatileWriteCache = true } = this.identity ?? {};
-    const ids = readNamespaceList(yield* this.identify(Cns.activeNamespaces, 0));
-    for (const nsid of ids) {
-      yield* this.identify(Cns.namespaceDescriptors, nsid);
-      const { blocks, blockShift } = readNamespaceIdentity(yield* this.identify(Cns.namespace, nsid));
-      if (blockShift < LBA_SHIFT_MIN || blockShift > LBA_SHIFT_MAX) {
-        this.log.note(`namespace ${nsid} has blocks of 2^${blockShift} bytes: no disk is made of it`);
-        continue;
-      }
-      const limits = {
-        logicalBlockBytes: 1 << blockShift,
-        maxBytes: transferPages * PAGE,
-        maxPages: transferPages + 1,
-        dmaAlignmentBytes: 4, // PRP1 is dword aligned; Linux: dma_alignment 3.
-        maxDiscardBytes: (oncs & ONCS_DSM) === 0 ? 0 : RANGE_BLOCKS_MAX * 2 ** blockShift,
-        maxWriteZeroesBytes: (oncs & ONCS_WRITE_ZEROES) === 0 ? 0 : ZEROES_BLOCKS_MAX << blockShift,
-        volatileCache: volatileWriteCache,
-        fua: true,
-      };
-      const sectorShift = blockShift - 9;
-      const name = `${device.name}n${nsid}`;
-      const disk = new NamespaceDisk(name, blocks * (1 << sectorShift), limits, nsid, sectorShift, this.queues);
-      this.own(this.blockDisks.register(disk));
-      this.disks.push(disk);
-    }
-  }
-
-  /** Largest transfer in pages of 4 KiB. */
-  private get transferPages(): number {
-    const mdts = this.identity?.mdts ?? 0;
-    return 1 << (mdts === 0 || mdts > MDTS_MAX ? MDTS_MAX : mdts);
-  }
-
-  /** An Identify structure, copied. */
-  private *identify(cns: number, nsid: number): Task<Uint8Array> {
-    const data = this.buffer(IDENTIFY_BYTES);
-    try {
-      yield* this.command({ opcode: AdminOpcode.identify, nsid, prp1: data.iova, cdw10: cns });
-      return data.bytes.slice(0, IDENTIFY_BYTES);
-    } finally {
-      data.release();
-    }
-  }
-
-  /** A command that must succeed. Task context. */
-  private *command(command: AdminCommand): Task<AdminReply> {
-    const reply = yield* this.admin.run(command);
-    if (reply.status !== 0) {
-      const status = reply.status < 0 ? errnoName(reply.status) : `status 0x${reply.status.toString(16)}`;
-      throw this.problem(`refused admin command 0x${command.opcode.toString(16)}`, status, -EIO);
-    }
-    return reply;
-  }
-
-  private require(result: number, what: string): void {
-    if (result < 0) throw this.problem(what, errnoName(result), result);
-  }
-
-  private problem(what: string, actual: string, errno: number): PincushionError {
-    return new PincushionError('DRIVER_PROBE_FAILED', `the controller ${what}`, {
+  private couldNotStart(errno: number): PincushionError {
+    return new PincushionError('DRIVER_PROBE_FAILED', 'the controller could not be enabled', {
       device: this.device.path,
       errno,
       expected: 'a controller that answers as the specification says',
-      actual,
+      actual: errnoName(errno),
     });
   }
 
   /** Memory for both sides that lasts as long as the device. */
   private coherent(bytes: number, what: string): ManagedCoherent {
     const memory = this.dma.coherent(bytes, what);
-    if (memory === null) throw this.noMemory(bytes, what);
-    return this.own(memory);
-  }
-
-  /** The same for the time of one command: the caller releases it. */
-  private buffer(bytes: number): CoherentBuffer {
-    const memory = this.dma.allocCoherent(bytes);
-    if (memory === null) throw this.noMemory(bytes, 'the data of an admin command');
-    return memory;
-  }
-
-  private noMemory(bytes: number, what: string): PincushionError {
-    return new PincushionError('OUT_OF_MEMORY', `no ${bytes} bytes for ${what}`, {
+    if (memory !== null) return this.own(memory);
+    throw new PincushionError('OUT_OF_MEMORY', `no ${bytes} bytes for ${what}`, {
       device: this.device.path,
       errno: -ENOMEM,
     });

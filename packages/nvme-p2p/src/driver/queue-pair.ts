@@ -5,21 +5,30 @@
  *   interrupt -> entries with this round's phase -> pages unmapped -> tag free -> bioEndIo -> head doorbell
  *
  * The command identifier is the tag below a generation of four bits, so that a completion that comes twice does not end the
- * next command under its tag. Everything known of a command in flight lies in arrays indexed by the tag. A tag's part of
- * the PRP pool (`list`) holds the list of its pages, or the range of a discard.
+ * next command under its tag. Everything known of a command in flight lies in arrays indexed by the tag.
+ *
+ *   one run of bus addresses    PRPs; an SGL of one data block when the segments of memory are long on average (sgl_threshold)
+ *   pieces with gaps            an SGL; only with a controller that takes those (`bio.vectored`)
+ *   discard                     one range for each bio of the request
  *
  * Tags, the line of waiting bios, sending again and timeouts are the block layer's (DispatchQueue). While the controller
  * is being reset the queue is quiesced: what was in flight is requeued, and is issued again with all that came meanwhile.
  *
  * All functions are for any context and allocate nothing; the handler runs in hardirq context.
- * Source followed: `nvme_queue_rq`, `nvme_setup_prps`, `nvme_process_cq`, `nvme_timeout` (Linux 6.18,
- * drivers/nvme/host/pci.c), `nvme_setup_rw`, `nvme_setup_discard` (core.c), `nvme_cid` and `nvme_find_rq` (nvme.h).
+ * Source followed: `nvme_queue_rq`, `nvme_map_data`, `nvme_pci_use_sgls`, `nvme_process_cq`, `nvme_timeout`,
+ * `nvme_write_sq_db` (Linux 6.18, drivers/nvme/host/pci.c), `nvme_setup_rw`, `nvme_setup_discard` (core.c), `nvme_cid` and
+ * `nvme_find_rq` (nvme.h).
  */
 import type { Bio, DmaMapper, QueueOps, Registers, Tracepoint, World } from '@pincushion/driver';
-import { BioOp, BlkStatus, DispatchQueue, DmaDirection, ENOMEM, REQ_FUA, TimeoutAnswer } from '@pincushion/driver';
+import { BioOp, BlkStatus, DispatchQueue, DmaDirection, FRAME_MASK, REQ_FUA, TimeoutAnswer } from '@pincushion/driver';
 import { DSM_DEALLOCATE, DW12_FUA, NvmOpcode } from '../spec/opcodes';
-import { blockStatus, mayRetry } from './block-status';
+import { REG_DOORBELLS } from '../spec/registers';
+import { blockStatus, mappingStatus, mayRetry } from './block-status';
+import { DataLists, SGL_DATA_BLOCK } from './data-lists';
 import type { NamespaceDisk } from './namespace-disk';
+import { HOST_ABORTED, PASSTHROUGH_OP, PassthroughCommands } from './passthrough-commands';
+import type { QueueOwner, QueueSetup } from './queue-setup';
+import type { ShadowDoorbells } from './shadow-doorbells';
 
 // Imported bindings are getters once compiled; the hot functions read constants of the module.
 const OP_READ = BioOp.read;
@@ -39,47 +48,16 @@ const NO_RESOURCE = BlkStatus.resource;
 const CMD_READ = NvmOpcode.read;
 const CMD_WRITE = NvmOpcode.write;
 const FUA_BIT = DW12_FUA;
+const FRAME = FRAME_MASK;
+/** Command dword 0, PSDT: the data pointer is an SGL descriptor; an opcode is in the low byte. */
+const WITH_SGL = 1 << 14;
+const OPCODE_MASK = 0xff;
 
 /** Takes the high word of an address: a product is cheaper than a quotient, and exact for powers of two. */
 const TO_HIGH_WORD = 1 / 0x1_0000_0000;
 const PAGE = 4096;
 
-/** Memory that queue and controller share. */
-export interface SharedMemory {
-  readonly iova: number;
-  readonly words: Int32Array;
-}
-
-/** Who owns the queue hears of commands that take too long. Softirq context. */
-export interface QueueOwner {
-  /** Asks the controller to abort; whatever becomes of it, the command itself must end. */
-  abort(queue: QueuePair, tag: number): void;
-  /** Aborting has not helped. */
-  needsReset(queue: QueuePair, tag: number): void;
-}
-
-export interface QueueSetup {
-  /** Queue id, from 1. */
-  readonly id: number;
-  /** No interrupt: completions are taken when somebody polls. */
-  readonly isPolled: boolean;
-  /** Entries of the rings. */
-  readonly depth: number;
-  readonly submissions: SharedMemory;
-  readonly completions: SharedMemory;
-  /** The PRP pool: `listBytes` for each tag. */
-  readonly lists: SharedMemory;
-  /** A power of two, at most a page, so that no list crosses one. */
-  readonly listBytes: number;
-  /** Offsets of the doorbells. */
-  readonly tailDoorbell: number;
-  readonly headDoorbell: number;
-  readonly retriesMax: number;
-  readonly timeoutNs: number;
-  /** nvme:setup and nvme:complete. */
-  readonly traceSetup: Tracepoint;
-  readonly traceComplete: Tracepoint;
-}
+const OP_PASSTHROUGH = PASSTHROUGH_OP;
 
 export class QueuePair implements QueueOps {
   readonly id: number;
@@ -90,6 +68,9 @@ export class QueuePair implements QueueOps {
   readonly completionsIova: number;
   /** What the disks of all namespaces submit to. */
   readonly dispatch: DispatchQueue;
+  readonly passthrough: PassthroughCommands;
+  /** Positions go here first, when the controller has shadow doorbells. */
+  shadow: ShadowDoorbells | null = null;
   /** Completions that named no command in flight. */
   strays = 0;
   private readonly tagCount: number;
@@ -97,11 +78,11 @@ export class QueuePair implements QueueOps {
   private readonly generation: Uint8Array;
   /** 1: the command was late once, and an abort was sent. */
   private readonly aborting: Uint8Array;
-  /** Address of the mapping; 0: nothing is mapped. */
+  /** Address of the mapping; 0: nothing is mapped, or pieces are. */
   private readonly mapped: Float64Array;
+  private readonly lists: DataLists;
   private readonly sq: Int32Array;
   private readonly cq: Int32Array;
-  private readonly list: Int32Array;
   private tail = 0;
   private head = 0;
   private phase = 1;
@@ -111,8 +92,10 @@ export class QueuePair implements QueueOps {
   private readonly tailDoorbell: number;
   private readonly headDoorbell: number;
   private readonly retriesMax: number;
-  private readonly listBytes: number;
-  private readonly listIova: number;
+  private readonly sglThreshold: number;
+  /** The same as dwords from the first doorbell, for the shadow. */
+  private readonly tailShadow: number;
+  private readonly headShadow: number;
   private readonly traceSetup: Tracepoint;
   private readonly traceComplete: Tracepoint;
 
@@ -128,8 +111,10 @@ export class QueuePair implements QueueOps {
     this.tailDoorbell = setup.tailDoorbell;
     this.headDoorbell = setup.headDoorbell;
     this.retriesMax = setup.retriesMax;
-    this.listBytes = setup.listBytes;
-    this.listIova = setup.lists.iova;
+    this.tailShadow = (setup.tailDoorbell - REG_DOORBELLS) >>> 2;
+    this.headShadow = (setup.headDoorbell - REG_DOORBELLS) >>> 2;
+    this.sglThreshold = setup.sglThreshold;
+    this.lists = new DataLists(setup.lists, setup.listBytes, dma);
     this.traceSetup = setup.traceSetup;
     this.traceComplete = setup.traceComplete;
     this.submissionsIova = setup.submissions.iova;
@@ -140,8 +125,8 @@ export class QueuePair implements QueueOps {
     this.isPolled = setup.isPolled;
     this.depth = depth;
     this.sq = setup.submissions.words;
+    this.passthrough = new PassthroughCommands(setup.submissions.words);
     this.cq = setup.completions.words;
-    this.list = setup.lists.words;
     this.generation = new Uint8Array(tags);
     this.aborting = new Uint8Array(tags);
     this.mapped = new Float64Array(tags);
@@ -171,8 +156,10 @@ export class QueuePair implements QueueOps {
     for (let tag = 0; tag < this.tagCount; tag++) {
       const bio = this.dispatch.bioOf(tag);
       if (bio === null) continue;
-      this.unmap(bio, tag);
-      if (bio.retries >= this.retriesMax) {
+      this.letGo(bio, tag);
+      if (bio.op === OP_PASSTHROUGH) {
+        this.dispatch.complete(tag, this.passthrough.ended(bio, HOST_ABORTED, 0));
+      } else if (bio.retries >= this.retriesMax) {
         this.dispatch.complete(tag, BlkStatus.timeout);
       } else {
         bio.retries++;
@@ -193,7 +180,7 @@ export class QueuePair implements QueueOps {
     for (let tag = 0; tag < this.tagCount; tag++) {
       const bio = this.dispatch.bioOf(tag);
       if (bio === null) continue;
-      this.unmap(bio, tag);
+      this.letGo(bio, tag);
       this.dispatch.complete(tag, status);
     }
     this.dispatch.unquiesce();
@@ -220,16 +207,22 @@ export class QueuePair implements QueueOps {
       count++;
       this.complete(last & TAG_MASK, (last >>> TAG_BITS) & GENERATION_MASK, last >>> 17);
     }
-    if (count > 0) this.registers.write32(this.headDoorbell, this.head);
+    if (count > 0 && (this.shadow === null || this.shadow.leave(this.headShadow, this.head))) {
+      this.registers.write32(this.headDoorbell, this.head);
+    }
     return count;
   }
 
   /**
    * Softirq, of a command that takes too long. A completion whose interrupt was lost is taken here; else the command is
-   * aborted, and when that has not helped after as long again, the owner resets.
+   * aborted, and when that has not helped after as long again, the owner resets: at once when the controller is down.
    */
   timedOut(_bio: Bio, tag: number): TimeoutAnswer {
     if (!this.live) return TimeoutAnswer.resetTimer;
+    if (this.owner.isDown()) {
+      this.owner.needsReset(this, tag);
+      return TimeoutAnswer.done;
+    }
     const issue = this.generation[tag];
     this.poll();
     if (this.dispatch.bioOf(tag) === null || this.generation[tag] !== issue) return TimeoutAnswer.done;
@@ -237,8 +230,7 @@ export class QueuePair implements QueueOps {
       this.owner.needsReset(this, tag);
       return TimeoutAnswer.done;
     }
-    this.aborting[tag] = 1;
-    this.owner.abort(this, tag);
+    if (this.owner.abort(this, tag)) this.aborting[tag] = 1;
     return TimeoutAnswer.resetTimer;
   }
 
@@ -251,28 +243,54 @@ export class QueuePair implements QueueOps {
     const { sq } = this;
     const { op, bytes } = bio;
     const isRead = op === OP_READ;
-    if (!isRead && op !== OP_WRITE) {
-      return this.issueWithoutData(bio, tag);
-    }
+    if (!isRead && op !== OP_WRITE) return this.issueWithoutData(bio, tag);
     const direction = isRead ? FROM_DEVICE : TO_DEVICE;
+    if (bio.vectored) return this.issuePieces(bio, tag, direction);
     const iova = this.dma.mapPages(bio.pages, 0, bio.pageCount, bio.firstOffset, bytes, direction);
-    if (iova < 0) return iova === -ENOMEM ? NO_RESOURCE : BlkStatus.ioerr;
+    if (iova < 0) return mappingStatus(iova);
     this.mapped[tag] = iova;
     const at = this.tail << 4;
     const low = iova | 0;
     sq[at + 6] = low;
     sq[at + 7] = (iova * TO_HIGH_WORD) | 0;
     const first = PAGE - (low & (PAGE - 1));
+    let opcode: number = isRead ? CMD_READ : CMD_WRITE;
     if (bytes <= first) {
       sq[at + 8] = 0;
       sq[at + 9] = 0;
+    } else if (bytes >= this.sglThreshold && bytes - first > PAGE && this.segmentsAreLong(bio)) {
+      opcode |= WITH_SGL;
+      sq[at + 8] = bytes;
+      sq[at + 9] = SGL_DATA_BLOCK;
     } else {
-      this.writePrp2(at, tag, iova + first, bytes - first);
+      // PRP2: the second page, or a list of all that follow the first.
+      const pointer = bytes - first <= PAGE ? iova + first : this.lists.prpList(tag, iova + first, bytes - first);
+      sq[at + 8] = pointer | 0;
+      sq[at + 9] = (pointer * TO_HIGH_WORD) | 0;
     }
     this.writeBlocks(at, bio);
     if ((bio.flags & FUA) !== 0) sq[at + 12] |= FUA_BIT;
-    this.ring(bio, tag, isRead ? CMD_READ : CMD_WRITE);
+    this.ring(bio, tag, opcode);
     return STATUS_OK;
+  }
+
+  /** The pieces of a bio with gaps, as one mapping with an SGL. */
+  private issuePieces(bio: Bio, tag: number, direction: number): number {
+    const status = this.lists.putPieces(tag, bio, direction, this.sq, (this.tail << 4) + 6);
+    if (status !== STATUS_OK) return status;
+    const at = this.tail << 4;
+    this.writeBlocks(at, bio);
+    if ((bio.flags & FUA) !== 0) this.sq[at + 12] |= FUA_BIT;
+    this.ring(bio, tag, (bio.op === OP_READ ? CMD_READ : CMD_WRITE) | WITH_SGL);
+    return STATUS_OK;
+  }
+
+  /** Whether runs of physical memory have the threshold on average; one mapping may well have many (nvme_pci_avg_seg_size). */
+  private segmentsAreLong(bio: Bio): boolean {
+    const { pages, pageCount } = bio;
+    let segments = 1;
+    for (let i = 1; i < pageCount; i++) if ((pages[i] & FRAME) !== (pages[i - 1] & FRAME) + 1) segments++;
+    return bio.bytes >= this.sglThreshold * segments;
   }
 
   private issueWithoutData(bio: Bio, tag: number): number {
@@ -285,32 +303,47 @@ export class QueuePair implements QueueOps {
       this.writeBlocks(at, bio);
       this.ring(bio, tag, NvmOpcode.writeZeroes);
     } else if (bio.op === OP_DISCARD) {
-      this.writeRange(tag, bio);
-      const iova = this.listIova + tag * this.listBytes;
+      const iova = this.lists.ranges(tag, bio);
+      if (iova === 0) return NO_RESOURCE;
       sq[at + 6] = iova | 0;
       sq[at + 7] = (iova * TO_HIGH_WORD) | 0;
+      sq[at + 10] = bio.first === null ? 0 : bio.progress; // NR, 0's based
       sq[at + 11] = DSM_DEALLOCATE;
       this.ring(bio, tag, NvmOpcode.datasetManagement);
+    } else if (bio.op === OP_PASSTHROUGH) {
+      return this.issuePassthrough(bio, tag);
     } else {
       return BlkStatus.notSupp;
     }
     return STATUS_OK;
   }
 
-  /** The entry at the tail is complete but for its first words: hands it to the controller. */
+  private issuePassthrough(bio: Bio, tag: number): number {
+    const opcode = this.passthrough.put(bio, this.tail);
+    if (opcode < 0) return BlkStatus.notSupp;
+    this.hand(bio, tag, opcode);
+    return STATUS_OK;
+  }
+
+  /** The entry at the tail is complete but for its first words. */
   private ring(bio: Bio, tag: number, opcode: number): void {
-    const { sq, generation } = this;
-    const at = this.tail << 4;
+    this.sq[(this.tail << 4) + 1] = (bio.disk as NamespaceDisk).nsid;
+    if (this.passthrough.stains !== 0) this.passthrough.wipe(this.tail);
+    this.hand(bio, tag, opcode);
+  }
+
+  /** Hands the entry at the tail to the controller. */
+  private hand(bio: Bio, tag: number, opcode: number): void {
+    const { generation, shadow } = this;
     const issue = (generation[tag] + 1) & GENERATION_MASK;
     generation[tag] = issue;
-    sq[at] = opcode | (tag << 16) | (issue << (16 + TAG_BITS));
-    sq[at + 1] = (bio.disk as NamespaceDisk).nsid;
+    this.sq[this.tail << 4] = opcode | (tag << 16) | (issue << (16 + TAG_BITS));
     bio.cid = tag;
     this.aborting[tag] = 0;
-    if (this.traceSetup.on) this.traceSetup.emit(this.id, tag, opcode, bio.id);
+    if (this.traceSetup.on) this.traceSetup.emit(this.id, tag, opcode & OPCODE_MASK, bio.id);
     const tail = this.tail + 1 === this.depth ? 0 : this.tail + 1;
     this.tail = tail;
-    this.registers.write32(this.tailDoorbell, tail);
+    if (shadow === null || shadow.leave(this.tailShadow, tail)) this.registers.write32(this.tailDoorbell, tail);
   }
 
   /** First block and number of blocks (0's based); the disk's limits keep the number within 16 bits. */
@@ -323,37 +356,6 @@ export class QueuePair implements QueueOps {
     sq[at + 12] = (bio.bytes >>> (9 + sectorShift)) - 1;
   }
 
-  /** The data goes on for `left` bytes at `next`: PRP2 as page or list. The mapping is one contiguous range. */
-  private writePrp2(at: number, tag: number, next: number, left: number): void {
-    const { sq, list } = this;
-    let pointer = next;
-    if (left > PAGE) {
-      pointer = this.listIova + tag * this.listBytes;
-      let page = next;
-      let entry = (tag * this.listBytes) >>> 2;
-      for (let done = 0; done < left; done += PAGE) {
-        list[entry] = page | 0;
-        list[entry + 1] = (page * TO_HIGH_WORD) | 0;
-        entry += 2;
-        page += PAGE;
-      }
-    }
-    sq[at + 8] = pointer | 0;
-    sq[at + 9] = (pointer * TO_HIGH_WORD) | 0;
-  }
-
-  /** The one range of a discard; the disk's limits keep its length within 32 bits. */
-  private writeRange(tag: number, bio: Bio): void {
-    const { list } = this;
-    const blockSectors = 1 << (bio.disk as NamespaceDisk).sectorShift;
-    const first = bio.sector / blockSectors;
-    const entry = (tag * this.listBytes) >>> 2;
-    list[entry] = 0;
-    list[entry + 1] = (bio.bytes / (512 * blockSectors)) | 0;
-    list[entry + 2] = first | 0;
-    list[entry + 3] = (first * TO_HIGH_WORD) | 0;
-  }
-
   private complete(tag: number, generation: number, status: number): void {
     const bio = this.dispatch.bioOf(tag);
     if (bio === null || this.generation[tag] !== generation) {
@@ -361,7 +363,16 @@ export class QueuePair implements QueueOps {
       return;
     }
     if (this.traceComplete.on) this.traceComplete.emit(this.id, tag, status, bio.id);
-    this.unmap(bio, tag);
+    if (this.mapped[tag] !== 0) {
+      this.unmap(bio, tag);
+    } else if (bio.op === OP_PASSTHROUGH) {
+      // Its completion entry is the one just taken.
+      const entry = this.head === 0 ? this.depth - 1 : this.head - 1;
+      this.dispatch.complete(tag, this.passthrough.ended(bio, status, this.cq[entry << 2]));
+      return;
+    } else {
+      this.lists.release(tag, bio);
+    }
     if (status === 0) this.dispatch.complete(tag, STATUS_OK);
     else this.completeFailed(bio, tag, status);
   }
@@ -376,9 +387,14 @@ export class QueuePair implements QueueOps {
     this.dispatch.requeue(tag);
   }
 
+  /** What a command has mapped or borrowed. */
+  private letGo(bio: Bio, tag: number): void {
+    if (this.mapped[tag] !== 0) this.unmap(bio, tag);
+    else this.lists.release(tag, bio);
+  }
+
   private unmap(bio: Bio, tag: number): void {
     const iova = this.mapped[tag];
-    if (iova === 0) return;
     this.mapped[tag] = 0;
     this.dma.unmapPages(iova, bio.bytes, bio.op === OP_READ ? FROM_DEVICE : TO_DEVICE);
   }

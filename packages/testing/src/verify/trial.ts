@@ -9,7 +9,7 @@
  * no problem; an exception, a program that waits for ever and everything in the world's findings is.
  */
 import type { Device, DriverClass, ExampleProgram, HardwareClass } from '@pincushion/driver';
-import { callHook } from '@pincushion/driver';
+import { callHook, hotplugBytes } from '@pincushion/driver';
 import type { Process } from '@pincushion/machine';
 import { Machine, parseMachine } from '@pincushion/machine';
 import type { ErrorCode, FaultRule, FaultSite, Task, Thread } from '@pincushion/sim';
@@ -153,7 +153,10 @@ class Trial {
   private live(): void {
     const { world, conditions } = this;
     const { fault, act, plan } = conditions;
-    const description = parseMachine({ memory: { ram: MEMORY_BYTES }, cpus: 2, ledger: 'full', devices: [] }, 'verify');
+    const { hardware, model } = this.subject;
+    const pci = { hotplug: hotplugBytes(hardware, model, 'dev0') };
+    const memory = { ram: MEMORY_BYTES };
+    const description = parseMachine({ memory, cpus: 2, ledger: 'full', pci, devices: [] }, 'verify');
     const boot = Machine.boot(world, description, {
       plugins: [this.plugin()],
       overrides: (wiring) => {

@@ -5,7 +5,7 @@
  * Source: the C names of Linux 6.18. `[]` stands for a function that is called once for each of several things.
  */
 import type { BlockDisks, CharDevices, DeviceClock, DeviceWork, DmaMapper, Gup, Interrupts } from '@pincushion/driver';
-import type { Log, Registers } from '@pincushion/driver';
+import type { Log, PeerMemory, Registers } from '@pincushion/driver';
 import { DmaDirection } from '@pincushion/driver';
 import * as mm from '@pincushion/mm';
 
@@ -172,6 +172,27 @@ export const DISK_CALLS: KernelCalls<BlockDisks> = {
     handle: 'disk',
     refused: 'throws',
   },
+};
+
+const PEER_PAGES = {
+  linux: 'pci_alloc_p2pmem',
+  gives: 'memory of a device',
+  owes: 'pci_free_p2pmem',
+  handle: 'buffer',
+  refused: 'null',
+} as const;
+
+export const PEER_CALLS: KernelCalls<PeerMemory> = {
+  add: {
+    linux: 'pci_p2pdma_add_resource',
+    args: ([bar]) => String(bar),
+    gives: 'pages in memory of the device',
+    owes: 'devm_release_action',
+    handle: 'resource',
+    refused: 'errno',
+  },
+  alloc: { args: ([bytes]) => String(bytes), ...PEER_PAGES },
+  find: { linux: 'pci_p2pmem_find_many', args: 'clients', gives: 'a device that offers memory' },
 };
 
 export const CLOCK_CALLS: KernelCalls<DeviceClock> = { sleep: { linux: 'fsleep', args: 'ns' } };

@@ -17,6 +17,7 @@ import {
   Interrupts,
   Log,
   MultiQueueDisk,
+  PeerMemory,
   Registers,
 } from '@pincushion/driver';
 import { ENOMEM, PincushionError, driver, driverMeta, errnoName } from '@pincushion/driver';
@@ -40,6 +41,7 @@ export function observeServices(record: CallRecord, wiring: Wiring): void {
   observed(DeviceWork, 'work', calls.WORK_CALLS);
   observed(CharDevices, 'chars', calls.CHAR_CALLS);
   observed(BlockDisks, 'disks', calls.DISK_CALLS);
+  observed(PeerMemory, 'peers', calls.PEER_CALLS);
   observed(DeviceClock, 'clock', calls.CLOCK_CALLS);
   observed(Log, 'log', calls.LOG_CALLS);
 }

@@ -1,0 +1,4 @@
+import { describeEveryRequest } from './every-request';
+import { WORKLOADS } from './file-workload';
+
+describeEveryRequest(WORKLOADS[1]);
