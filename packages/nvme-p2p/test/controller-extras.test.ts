@@ -205,6 +205,22 @@ describe('namespaces', () => {
     bed.close();
   });
 
+  it('that are formatted while a command is inside end it (0/84h), and one that shrinks ends what lies beyond', () => {
+    const bed = controllerBed();
+    const host = bed.host.start();
+    const { iova } = host.memory(4096);
+    // Fetched while there were 16384 blocks; the drive takes longer for it than for the format.
+    host.push(1, { opcode: READ, nsid: 1, prp1: iova, cdw10: 16_000, cdw12: 0 });
+    host.ring(1);
+    expect(host.admin({ opcode: 0x80, nsid: 1, cdw10: 4 }).status).toBe('0/00');
+    expect(host.next(1)?.status).toBe('0/84');
+    host.push(1, { opcode: READ, nsid: 1, prp1: iova, cdw10: 2_000, cdw12: 0 });
+    host.ring(1);
+    bed.hardware.resizeNamespace(1, 1_000);
+    expect(host.next(1)?.status).toBe('0/80!');
+    bed.close();
+  });
+
   it('have ids of their own, as given or by their place', () => {
     const bed = controllerBed({ namespaces: [{ capacity: '1MiB', nsid: 7 }, { capacity: '1MiB' }] });
     const ids = bed.hardware.namespaces.flatMap((namespace) => (namespace === null ? [] : [namespace.id]));

@@ -1,6 +1,6 @@
 /**
  * Commands and register writes at random, in share: `PINCUSHION_FUZZ_COMMANDS=10000000` runs the full ten million, which takes about
- * four minutes. Each million has a seed of its own.
+ * a minute. Each million has a seed of its own.
  */
 import { FuzzHost } from './fuzz-host';
 

@@ -126,6 +126,16 @@ export class CommandSlots {
     return -1;
   }
 
+  /** I/O commands inside on a namespace that has changed under them: those that are not refused yet get this status at their end. */
+  refuseInside(nsid: number, status: number, concerns: (at: number) => boolean): void {
+    for (let slot = 0; slot < this.made; slot++) {
+      const at = slot << SHIFT;
+      const { words } = this;
+      const isInside = words[at + STATE] === SLOT_BUSY && words[at + QUEUE] !== 0 && words[at + 1] === nsid;
+      if (isInside && words[at + STATUS] === 0 && concerns(at)) words[at + STATUS] = status;
+    }
+  }
+
   /** Whether an admin command with this opcode is being worked on. Looks at every slot. */
   hasAdmin(opcode: number): boolean {
     for (let slot = 0; slot < this.made; slot++) {

@@ -119,7 +119,7 @@ export function makeParts(port: ControllerPort, source: PartsSource): Controller
       writeUncorrectable: config.writeUncorrectable,
     },
   });
-  const namespaceCommands = new NamespaceCommands(table, board, transfer, timing, config);
+  const namespaceCommands = new NamespaceCommands(table, board, transfer, timing, config, slots);
   const admin = new AdminCommands({
     unit: port,
     slots,

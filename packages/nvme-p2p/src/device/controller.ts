@@ -163,8 +163,7 @@ export class NvmeController extends DeviceModel<ControllerConfig> implements Con
 
   /** A namespace gets another size, at most its capacity; the host is told if it wants to know. */
   resizeNamespace(nsid: number, blocks: number): void {
-    this.table.allocated.at(nsid)?.resize(blocks);
-    this.parts.namespaceCommands.changed(nsid);
+    this.parts.namespaceCommands.resize(nsid, blocks);
   }
 
   /** As Namespace Attachment does it. Returns a status. */

@@ -8,9 +8,10 @@
  * protection information.
  * Source: NVM Express Base Specification 1.4, sections 5.23 and 5.20.
  */
-import { BROADCAST_NSID } from '../spec/opcodes';
+import { BROADCAST_NSID, DW12_NLB_MASK } from '../spec/opcodes';
 import { NvmeStatus } from '../spec/status';
 import type { AdminTransfer } from './admin-transfer';
+import type { CommandSlots } from './command-slots';
 import type { CommandTiming } from './command-timing';
 import type { ControllerConfig } from './controller-config';
 import { NAMESPACES_MAX } from './controller-config';
@@ -18,6 +19,7 @@ import { CONTROLLER_ID } from './identify';
 import { LBA_FORMATS } from './namespace';
 import type { NamespaceTable, NoticeBoard } from './namespace-table';
 
+const HIGH_WORD = 0x1_0000_0000;
 const SELECT_ATTACH = 0;
 const SELECT_DETACH = 1;
 const CONTROLLER_LIST_BYTES = 4096;
@@ -31,6 +33,7 @@ export class NamespaceCommands {
     private readonly transfer: AdminTransfer,
     private readonly timing: CommandTiming,
     private readonly config: ControllerConfig,
+    private readonly slots: CommandSlots,
   ) {}
 
   format(words: Int32Array, at: number): number {
@@ -47,6 +50,8 @@ export class NamespaceCommands {
     for (const namespace of this.table.active) {
       if (namespace === null || (one !== null && namespace !== one)) continue;
       this.timing.deallocate(namespace.id, 0, namespace.blocks * namespace.blockBytes);
+      // What is inside was checked against the blocks as they were.
+      this.slots.refuseInside(namespace.id, NvmeStatus.formatInProgress, () => true);
       if (!namespace.reformat(blockShift)) return NvmeStatus.writeFault;
     }
     return NvmeStatus.success;
@@ -67,7 +72,7 @@ export class NamespaceCommands {
     return select === SELECT_DETACH ? this.detachOne(nsid) : NvmeStatus.invalidField;
   }
 
-  /** A namespace is attached, or detached, or has changed: the host is told if it wants to know. */
+  /** A namespace is attached, or detached, or has another size: the host is told if it wants to know. */
   attachOne(nsid: number): number {
     return this.table.attach(nsid, this.board);
   }
@@ -76,7 +81,15 @@ export class NamespaceCommands {
     return this.table.detach(nsid, this.board);
   }
 
-  changed(nsid: number): void {
+  resize(nsid: number, blocks: number): void {
+    const namespace = this.table.allocated.at(nsid) ?? null;
+    if (namespace === null) return;
+    namespace.resize(blocks);
+    const { words } = this.slots;
+    this.slots.refuseInside(nsid, NvmeStatus.lbaOutOfRange, (at) => {
+      const first = (words[at + 11] >>> 0) * HIGH_WORD + (words[at + 10] >>> 0);
+      return first + (words[at + 12] & DW12_NLB_MASK) + 1 > namespace.blocks;
+    });
     this.table.note(nsid, this.board);
   }
 }

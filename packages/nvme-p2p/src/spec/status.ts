@@ -34,6 +34,7 @@ export const NvmeStatus = {
   /** Of no version 1.4 feature; as the reference controller has it. */
   combinationRejected: 0x02b | DNR,
   lbaOutOfRange: 0x080 | DNR,
+  formatInProgress: 0x084,
   // Command specific status.
   invalidCompletionQueue: 0x100 | DNR,
   invalidQueueId: 0x101 | DNR,
