@@ -14,6 +14,6 @@ export { NVME_IOCTL_ADMIN_CMD, NVME_IOCTL_IO_CMD } from './driver/passthrough';
 export type { PassthroughCommand } from './driver/passthrough';
 
 // How long commands take, for whom wants to look at that alone
-export { commandTiming } from './device/timing';
-export { TimingSettings } from './device/timing-settings';
-export type { CommandTiming, DeviceTime } from './device/command-timing';
+export { commandTiming } from './device/timing/timing';
+export { TimingSettings } from './device/timing/timing-settings';
+export type { CommandTiming, DeviceTime } from './device/timing/command-timing';

@@ -1,9 +1,9 @@
 /** A timing model alone with a clock, driven as the controller drives it: commands by slot, each over exactly once. */
 import { Context, World } from '@pincushion/driver';
-import type { CommandTiming } from '../src/device/command-timing';
-import { FlashTiming } from '../src/device/flash/flash-timing';
-import { commandTiming } from '../src/device/timing';
-import { TimingSettings } from '../src/device/timing-settings';
+import type { CommandTiming } from '../src/device/timing/command-timing';
+import { FlashTiming } from '../src/device/timing/flash/flash-timing';
+import { commandTiming } from '../src/device/timing/timing';
+import { TimingSettings } from '../src/device/timing/timing-settings';
 
 const PAGE = 16_384;
 

@@ -1,8 +1,8 @@
-import { FlashGeometry } from '../src/device/flash/geometry';
-import { FlashLines, HOST_STREAM } from '../src/device/flash/lines';
-import { NOWHERE } from '../src/device/flash/place-map';
-import { TimingSettings } from '../src/device/timing-settings';
-import type { FlashSettings } from '../src/device/timing-settings';
+import { FlashGeometry } from '../src/device/timing/flash/geometry';
+import { FlashLines, HOST_STREAM } from '../src/device/timing/flash/lines';
+import { NOWHERE } from '../src/device/timing/flash/place-map';
+import { TimingSettings } from '../src/device/timing/timing-settings';
+import type { FlashSettings } from '../src/device/timing/timing-settings';
 import { FlashDrive, percentile } from './flash-drive';
 
 const KIB = 1024;

@@ -1,7 +1,7 @@
 import { World } from '@pincushion/driver';
 import { ControllerConfig } from '../src/index';
-import { LatencyModel } from '../src/device/latency';
-import type { FlatSettings } from '../src/device/timing-settings';
+import { LatencyModel } from '../src/device/timing/latency';
+import type { FlatSettings } from '../src/device/timing/timing-settings';
 
 function model(settings: Record<string, number> = {}): LatencyModel {
   const { latency } = ControllerConfig.parse({ latency: { jitterNs: 0, ...settings } });

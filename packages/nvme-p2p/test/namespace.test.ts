@@ -1,4 +1,4 @@
-import { Namespace } from '../src/device/namespace';
+import { Namespace } from '../src/device/media/namespace';
 import { MemoryFiles, controllerBed, pattern } from './bare-host';
 import { driverBed } from './driver-bed';
 

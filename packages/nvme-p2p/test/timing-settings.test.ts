@@ -1,6 +1,6 @@
 import { testDevice } from '@pincushion/testing';
 import { NvmeController, NvmeDriver } from '../src/index';
-import { TimingSettings } from '../src/device/timing-settings';
+import { TimingSettings } from '../src/device/timing/timing-settings';
 import { FlashDrive } from './flash-drive';
 
 /** Boots a machine with a device of these settings, which says what is wrong with them. */

@@ -3,7 +3,7 @@
  * Sizes may be given in bytes or as text ('64GiB'). The numbers of the latency model are explained in `timing-settings.ts`.
  */
 import { z } from 'zod';
-import { sizeFrom, TimingSettings } from './timing-settings';
+import { sizeFrom, TimingSettings } from './timing/timing-settings';
 
 const bytes = sizeFrom(1);
 function isPowerOfTwo(size: number): boolean {

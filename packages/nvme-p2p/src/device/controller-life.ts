@@ -20,13 +20,13 @@ import {
   CSTS_SHST_COMPLETE,
   CSTS_SHST_MASK,
 } from '../spec/registers';
-import { SLOT_ABORTED, SLOT_BUSY, SLOT_HELD } from './command-slots';
-import type { CommandSlots } from './command-slots';
-import type { CommandTiming } from './command-timing';
+import { SLOT_ABORTED, SLOT_BUSY, SLOT_HELD } from './queues/command-slots';
+import type { CommandSlots } from './queues/command-slots';
+import type { CommandTiming } from './timing/command-timing';
 import type { ControllerParts } from './controller-parts';
-import type { NamespaceTable } from './namespace-table';
-import type { PlannedFaults } from './planned-faults';
-import { CompletionQueue, SubmissionQueue } from './queues';
+import type { NamespaceTable } from './media/namespace-table';
+import type { PlannedFaults } from './faults/planned-faults';
+import { CompletionQueue, SubmissionQueue } from './queues/queues';
 
 /** The queues of the controller. */
 export interface QueueOwner {

@@ -31,7 +31,7 @@ import {
   REG_PMRSTS,
 } from '../spec/registers';
 
-import type { Segments } from './bus-master';
+import type { Segments } from './data/bus-master';
 
 const HIGH_WORD = 0x1_0000_0000;
 /** Addresses have 64 bits; what begins below and ends above does not exist. */

@@ -8,7 +8,7 @@
  * nothing is gathered. Completions of admin commands are never gathered.
  * Source: NVM Express Base Specification 1.4, sections 5.21.1.8 and 7.5.
  */
-import type { Features } from './features';
+import type { Features } from '../commands/features';
 
 const TIME_UNIT_NS = 100_000;
 

@@ -16,11 +16,11 @@ import {
   DSM_RANGE_BYTES,
   DW12_DEAC,
   DW12_NLB_MASK,
-} from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
-import type { CommandTiming } from './command-timing';
-import type { DataPointer } from './data-pointer';
-import type { Namespace } from './namespace';
+} from '../../spec/opcodes';
+import { NvmeStatus } from '../../spec/status';
+import type { CommandTiming } from '../timing/command-timing';
+import type { DataPointer } from '../data/data-pointer';
+import type { Namespace } from '../media/namespace';
 
 const HIGH_WORD = 0x1_0000_0000;
 

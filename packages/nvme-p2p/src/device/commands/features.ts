@@ -18,11 +18,11 @@
  *
  * Source: NVM Express Base Specification 1.4, section 5.21; which refusal wins as in the reference controller.
  */
-import { BROADCAST_NSID, Feature } from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
-import { NAMESPACES_MAX } from './controller-config';
+import { BROADCAST_NSID, Feature } from '../../spec/opcodes';
+import { NvmeStatus } from '../../spec/status';
+import { NAMESPACES_MAX } from '../controller-config';
 import { WARNING_TEMPERATURE_K } from './identify';
-import type { Namespace } from './namespace';
+import type { Namespace } from '../media/namespace';
 
 const SELECT_DEFAULT = 1;
 const SELECT_SAVED = 2;

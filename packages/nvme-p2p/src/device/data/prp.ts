@@ -14,7 +14,7 @@
  * aligned is answered with 13h, where other controllers read across entries.
  * Source: NVM Express Base Specification 1.4, section 4.3.
  */
-import { NvmeStatus } from '../spec/status';
+import { NvmeStatus } from '../../spec/status';
 import type { BusMaster, Segments } from './bus-master';
 
 /** Imported bindings are getters once compiled; the hot function reads a constant of the module. */

@@ -12,12 +12,12 @@
  */
 import type { FaultEffect, IoSite } from '@pincushion/driver';
 import { EILSEQ, ENOSPC } from '@pincushion/driver';
-import { DSM_DEALLOCATE, DW12_FUA, DW12_NLB_MASK, NvmOpcode } from '../spec/opcodes';
-import { DNR, NvmeStatus } from '../spec/status';
-import type { CommandSlots } from './command-slots';
-import type { IoCommands } from './io-commands';
-import type { Namespace } from './namespace';
-import { VolatileCache, contentOf, putContent } from './volatile-cache';
+import { DSM_DEALLOCATE, DW12_FUA, DW12_NLB_MASK, NvmOpcode } from '../../spec/opcodes';
+import { DNR, NvmeStatus } from '../../spec/status';
+import type { CommandSlots } from '../queues/command-slots';
+import type { IoCommands } from '../commands/io-commands';
+import type { Namespace } from '../media/namespace';
+import { VolatileCache, contentOf, putContent } from '../media/volatile-cache';
 
 /** In place of a status: nothing completes; the controller has failed. */
 const STALLED = -1;

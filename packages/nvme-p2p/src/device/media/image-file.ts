@@ -3,8 +3,8 @@
  */
 import type { HostFile, HostFiles } from '@pincushion/driver';
 import { UsageError } from '@pincushion/driver';
-import { DEFAULT_CAPACITY_BYTES } from './controller-config';
-import type { NamespaceSettings } from './controller-config';
+import { DEFAULT_CAPACITY_BYTES } from '../controller-config';
+import type { NamespaceSettings } from '../controller-config';
 import { Namespace } from './namespace';
 
 /** @throws UsageError IMAGE_UNREADABLE when the file cannot be opened or holds no block. */

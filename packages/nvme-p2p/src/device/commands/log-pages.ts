@@ -2,8 +2,8 @@
  * Log pages that never change: firmware slots, and which commands there are and what they do (command effects).
  * Source: NVM Express Base Specification 1.4, sections 5.14.1.3 and 5.14.1.5.
  */
-import { AdminOpcode, NvmOpcode } from '../spec/opcodes';
-import type { ControllerConfig } from './controller-config';
+import { AdminOpcode, NvmOpcode } from '../../spec/opcodes';
+import type { ControllerConfig } from '../controller-config';
 import { FIRMWARE_REVISION } from './identify';
 
 const SUPPORTED = 1;

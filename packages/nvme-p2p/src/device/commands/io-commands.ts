@@ -14,20 +14,28 @@
  * Left out: reservations, metadata and protection information, fused commands.
  * Source: NVM Express NVM Command Set, in the Base Specification 1.4, section 6.
  */
-import { BROADCAST_NSID, DW0_FUSE, DW0_PSDT, DW12_FUA, DW12_NLB_MASK, NvmOpcode, knownOpcodes } from '../spec/opcodes';
-import { DNR, NvmeStatus } from '../spec/status';
+import {
+  BROADCAST_NSID,
+  DW0_FUSE,
+  DW0_PSDT,
+  DW12_FUA,
+  DW12_NLB_MASK,
+  NvmOpcode,
+  knownOpcodes,
+} from '../../spec/opcodes';
+import { DNR, NvmeStatus } from '../../spec/status';
 import type { BlockCommands } from './block-commands';
-import type { BusMaster, Segments } from './bus-master';
-import type { CommandSlots } from './command-slots';
-import type { CommandTiming } from './command-timing';
+import type { BusMaster, Segments } from '../data/bus-master';
+import type { CommandSlots } from '../queues/command-slots';
+import type { CommandTiming } from '../timing/command-timing';
 import type { CompareCopy } from './compare-copy';
-import { NAMESPACES_MAX } from './controller-config';
-import type { DataPointer } from './data-pointer';
+import { NAMESPACES_MAX } from '../controller-config';
+import type { DataPointer } from '../data/data-pointer';
 import { SmartCount } from './health';
 import type { SmartCounters } from './health';
-import { FLASH_PAGE_SHIFT } from './latency';
-import type { Namespace } from './namespace';
-import type { PrpWalk } from './prp';
+import { FLASH_PAGE_SHIFT } from '../timing/latency';
+import type { Namespace } from '../media/namespace';
+import type { PrpWalk } from '../data/prp';
 
 // Imported bindings are getters once compiled; the hot functions read constants of the module.
 const SUCCESS = NvmeStatus.success;

@@ -8,12 +8,12 @@
  * more than MSSRL blocks, all of more than MCL (1/83h); a source or the destination beyond the end (0/80h). Only then it moves anything.
  * Source: NVM Express Base Specification 1.4, section 6.6, and the technical proposal for Copy (TP 4065).
  */
-import { COPY_RANGES_MAX, COPY_RANGE_BYTES, DW12_NLB_MASK } from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
-import type { DataPointer } from './data-pointer';
+import { COPY_RANGES_MAX, COPY_RANGE_BYTES, DW12_NLB_MASK } from '../../spec/opcodes';
+import { NvmeStatus } from '../../spec/status';
+import type { DataPointer } from '../data/data-pointer';
 import { SmartCount } from './health';
 import type { SmartCounters } from './health';
-import type { Namespace } from './namespace';
+import type { Namespace } from '../media/namespace';
 
 const HIGH_WORD = 0x1_0000_0000;
 const FORMATS = 2;

@@ -8,10 +8,10 @@
  * enabled namespace attribute notices.
  * Source: NVM Express Base Specification 1.4, sections 5.20, 6.1 and 5.14.1.4.
  */
-import { AsyncEventType, AsyncNoticeInfo, LogPage } from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
-import { NAMESPACES_MAX } from './controller-config';
-import { putNumber } from './identify';
+import { AsyncEventType, AsyncNoticeInfo, LogPage } from '../../spec/opcodes';
+import { NvmeStatus } from '../../spec/status';
+import { NAMESPACES_MAX } from '../controller-config';
+import { putNumber } from '../commands/identify';
 import type { Namespace } from './namespace';
 
 /** Feature 0Bh: namespace attribute notices. */

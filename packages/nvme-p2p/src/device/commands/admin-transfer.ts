@@ -1,10 +1,10 @@
 /**
  * Data of admin commands: always by PRPs, at most some KiB, between host memory and a structure of the controller.
  */
-import { NvmeStatus } from '../spec/status';
-import type { BusMaster } from './bus-master';
-import type { ControllerMemory } from './controller-memory';
-import type { PrpWalk } from './prp';
+import { NvmeStatus } from '../../spec/status';
+import type { BusMaster } from '../data/bus-master';
+import type { ControllerMemory } from '../controller-memory';
+import type { PrpWalk } from '../data/prp';
 
 export class AdminTransfer {
   /** Page size of the host (CC.MPS), set at enable. */

@@ -8,7 +8,7 @@
  * raised. When the bus refuses an entry, the controller fails.
  * Source: NVM Express Base Specification 1.4, sections 4.1 and 4.6.
  */
-import { CQE_BYTES, CQE_WORDS } from '../spec/registers';
+import { CQE_BYTES, CQE_WORDS } from '../../spec/registers';
 import { SLOT_POSTING } from './command-slots';
 import type { CommandSlots } from './command-slots';
 import type { InterruptGathering } from './interrupt-gathering';

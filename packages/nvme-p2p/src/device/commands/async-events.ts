@@ -9,7 +9,7 @@
  * completed first.
  * Source: NVM Express Base Specification 1.4, section 5.2.
  */
-import { AsyncEventType } from '../spec/opcodes';
+import { AsyncEventType } from '../../spec/opcodes';
 
 /** Events kept while there is no request to complete; later ones are dropped. */
 const EVENTS_KEPT_MAX = 64;

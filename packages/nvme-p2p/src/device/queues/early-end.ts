@@ -2,7 +2,7 @@
  * Commands that end before their time: aborted by the host, or because their queue is deleted.
  * While the event of such a command is still to come, its slot stays taken and another one carries the completion.
  */
-import { SQE_WORDS } from '../spec/registers';
+import { SQE_WORDS } from '../../spec/registers';
 import { SLOT_ABORTED, SLOT_BUSY, SLOT_HELD } from './command-slots';
 import type { CommandSlots } from './command-slots';
 

@@ -8,11 +8,11 @@
  * A submission queue may lie in the controller memory buffer, a completion queue may not (CMBSZ.CQS is 0).
  * Source: NVM Express Base Specification 1.4, sections 5.3 to 5.6.
  */
-import { QUEUE_CONTIGUOUS, QUEUE_INTERRUPTS } from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
-import type { ControllerConfig } from './controller-config';
-import type { ControllerMemory } from './controller-memory';
-import { CompletionQueue, SubmissionQueue } from './queues';
+import { QUEUE_CONTIGUOUS, QUEUE_INTERRUPTS } from '../../spec/opcodes';
+import { NvmeStatus } from '../../spec/status';
+import type { ControllerConfig } from '../controller-config';
+import type { ControllerMemory } from '../controller-memory';
+import { CompletionQueue, SubmissionQueue } from '../queues/queues';
 
 const HIGH_WORD = 0x1_0000_0000;
 

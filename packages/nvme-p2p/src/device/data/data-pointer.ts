@@ -3,10 +3,10 @@
  *
  *   PSDT 0 -> PrpWalk        1, 2 -> SglWalk (no metadata, so both mean the same)        3 -> invalid field
  */
-import { DW0_PSDT } from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
+import { DW0_PSDT } from '../../spec/opcodes';
+import { NvmeStatus } from '../../spec/status';
 import type { BusMaster, Segments } from './bus-master';
-import type { ControllerMemory } from './controller-memory';
+import type { ControllerMemory } from '../controller-memory';
 import type { PrpWalk } from './prp';
 import { SglWalk } from './sgl';
 

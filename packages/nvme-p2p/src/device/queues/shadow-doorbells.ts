@@ -8,7 +8,7 @@
  * queues are written through to memory. An address that the bus refuses leaves the doorbell as it is.
  * Source: NVM Express Base Specification 1.4, sections 5.7 and 7.13.
  */
-import type { BusMaster } from './bus-master';
+import type { BusMaster } from '../data/bus-master';
 import type { CompletionQueue, SubmissionQueue } from './queues';
 
 /** CAP.DSTRD is 0. */

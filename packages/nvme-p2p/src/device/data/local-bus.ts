@@ -8,7 +8,7 @@
  */
 import { EFAULT } from '@pincushion/driver';
 import type { BusMaster } from './bus-master';
-import type { ControllerMemory, MemoryWindow } from './controller-memory';
+import type { ControllerMemory, MemoryWindow } from '../controller-memory';
 
 const PAGE = 4096;
 

@@ -8,8 +8,8 @@
  * none.
  * Source: NVM Express Base Specification 1.4, section 5.14.1.1.
  */
-import { NvmeStatus, STATUS_MASK } from '../spec/status';
-import type { CommandSlots } from './command-slots';
+import { NvmeStatus, STATUS_MASK } from '../../spec/status';
+import type { CommandSlots } from '../queues/command-slots';
 import { SmartCount } from './health';
 import type { SmartCounters } from './health';
 import { putNumber } from './identify';

@@ -18,7 +18,7 @@
  * Data blocks have no alignment. All segments are read before any data moves.
  * Source: NVM Express Base Specification 1.4, section 4.4.
  */
-import { NvmeStatus } from '../spec/status';
+import { NvmeStatus } from '../../spec/status';
 import type { BusMaster, Segments } from './bus-master';
 
 const TYPE_DATA = 0;

@@ -3,11 +3,11 @@
  * Every function fills one page of 4096 bytes that is zero on entry; offsets are those of the tables.
  * Source: NVM Express Base Specification 1.4, section 5.15; NVM Command Set Specification for the command set's own structures.
  */
-import { VERSION_1_4 } from '../spec/registers';
-import { NAMESPACES_MAX } from './controller-config';
-import type { ControllerConfig } from './controller-config';
-import { LBA_FORMATS } from './namespace';
-import type { Namespace } from './namespace';
+import { VERSION_1_4 } from '../../spec/registers';
+import { NAMESPACES_MAX } from '../controller-config';
+import type { ControllerConfig } from '../controller-config';
+import { LBA_FORMATS } from '../media/namespace';
+import type { Namespace } from '../media/namespace';
 
 export const FIRMWARE_REVISION = '1.0';
 /** The controller's id in its subsystem. */

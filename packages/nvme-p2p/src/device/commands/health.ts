@@ -5,7 +5,7 @@
  * composite temperature is 50 degrees Celsius and becomes a condition when the host moves a threshold past it.
  * Source: NVM Express Base Specification 1.4, sections 5.14.1.2 and 5.2.
  */
-import { AsyncEventType, AsyncHealthInfo, LogPage } from '../spec/opcodes';
+import { AsyncEventType, AsyncHealthInfo, LogPage } from '../../spec/opcodes';
 import type { AsyncEvents } from './async-events';
 import type { Features } from './features';
 import { putNumber } from './identify';

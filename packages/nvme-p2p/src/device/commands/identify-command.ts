@@ -13,10 +13,10 @@
  *
  * Source: NVM Express Base Specification 1.4, section 5.15.2; which error as in the reference controller.
  */
-import { BROADCAST_NSID, Cns } from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
-import { NAMESPACES_MAX } from './controller-config';
-import type { ControllerConfig } from './controller-config';
+import { BROADCAST_NSID, Cns } from '../../spec/opcodes';
+import { NvmeStatus } from '../../spec/status';
+import { NAMESPACES_MAX } from '../controller-config';
+import type { ControllerConfig } from '../controller-config';
 import {
   CONTROLLER_ID,
   identifyCommandSets,
@@ -27,8 +27,8 @@ import {
   identifyNamespaceList,
   identifyNvmController,
 } from './identify';
-import type { Namespace } from './namespace';
-import type { NamespaceTable } from './namespace-table';
+import type { Namespace } from '../media/namespace';
+import type { NamespaceTable } from '../media/namespace-table';
 
 const CSI_NVM = 0;
 

@@ -21,12 +21,12 @@ import {
   LogPage,
   RETAIN_ASYNC_EVENT,
   knownOpcodes,
-} from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
+} from '../../spec/opcodes';
+import { NvmeStatus } from '../../spec/status';
 import type { AdminTransfer } from './admin-transfer';
 import type { AsyncEvents } from './async-events';
-import type { CommandSlots } from './command-slots';
-import type { ControllerConfig } from './controller-config';
+import type { CommandSlots } from '../queues/command-slots';
+import type { ControllerConfig } from '../controller-config';
 import type { ErrorLog } from './error-log';
 import { featureDataBytes } from './features';
 import type { Features } from './features';
@@ -34,9 +34,9 @@ import type { Health } from './health';
 import { fillIdentify } from './identify-command';
 import { effectsLog, firmwareLog } from './log-pages';
 import type { NamespaceCommands } from './namespace-commands';
-import type { NamespaceTable } from './namespace-table';
+import type { NamespaceTable } from '../media/namespace-table';
 import type { CommandUnit, QueueCommands } from './queue-commands';
-import type { ShadowDoorbells } from './shadow-doorbells';
+import type { ShadowDoorbells } from '../queues/shadow-doorbells';
 
 /** The command is kept and completes later. */
 export const HELD = -1;

@@ -10,8 +10,8 @@
  * `at`) and how many lie together. Only what goes through a file needs a buffer in between.
  */
 import type { HostFile } from '@pincushion/driver';
-import { NvmeStatus } from '../spec/status';
-import { BlockRanges } from './block-ranges';
+import { NvmeStatus } from '../../spec/status';
+import { BlockRanges } from '../commands/block-ranges';
 import { EXTENT_BYTES, ExtentStore } from './extent-store';
 import { WrittenBlocks } from './written-blocks';
 

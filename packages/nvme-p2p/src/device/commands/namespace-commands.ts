@@ -8,16 +8,16 @@
  * protection information.
  * Source: NVM Express Base Specification 1.4, sections 5.23 and 5.20.
  */
-import { BROADCAST_NSID, DW12_NLB_MASK } from '../spec/opcodes';
-import { NvmeStatus } from '../spec/status';
+import { BROADCAST_NSID, DW12_NLB_MASK } from '../../spec/opcodes';
+import { NvmeStatus } from '../../spec/status';
 import type { AdminTransfer } from './admin-transfer';
-import type { CommandSlots } from './command-slots';
-import type { CommandTiming } from './command-timing';
-import type { ControllerConfig } from './controller-config';
-import { NAMESPACES_MAX } from './controller-config';
+import type { CommandSlots } from '../queues/command-slots';
+import type { CommandTiming } from '../timing/command-timing';
+import type { ControllerConfig } from '../controller-config';
+import { NAMESPACES_MAX } from '../controller-config';
 import { CONTROLLER_ID } from './identify';
-import { LBA_FORMATS } from './namespace';
-import type { NamespaceTable, NoticeBoard } from './namespace-table';
+import { LBA_FORMATS } from '../media/namespace';
+import type { NamespaceTable, NoticeBoard } from '../media/namespace-table';
 
 const HIGH_WORD = 0x1_0000_0000;
 const SELECT_ATTACH = 0;

@@ -1,10 +1,10 @@
 /**
  * The end of an I/O command when something is planted: a fault of a test (`PlannedFaults`), or a fault plan (`StruckCommands`).
  */
-import { NvmeStatus } from '../spec/status';
-import { SLOT_HELD } from './command-slots';
-import type { CommandSlots } from './command-slots';
-import type { IoCommands } from './io-commands';
+import { NvmeStatus } from '../../spec/status';
+import { SLOT_HELD } from '../queues/command-slots';
+import type { CommandSlots } from '../queues/command-slots';
+import type { IoCommands } from '../commands/io-commands';
 import type { PlannedFaults } from './planned-faults';
 import { FAILED } from './struck-commands';
 import type { StruckCommands } from './struck-commands';

@@ -8,11 +8,11 @@
  * One that is not aligned, or written while the controller is not ready, is dropped.
  * Source: NVM Express Base Specification 1.4, sections 3.1.24, 3.1.25 and 5.2.
  */
-import { AsyncErrorInfo, AsyncEventType, LogPage } from '../spec/opcodes';
-import type { AsyncEvents } from './async-events';
-import type { ErrorLog } from './error-log';
+import { AsyncErrorInfo, AsyncEventType, LogPage } from '../../spec/opcodes';
+import type { AsyncEvents } from '../commands/async-events';
+import type { ErrorLog } from '../commands/error-log';
 import type { CompletionQueue, SubmissionQueue } from './queues';
-import type { RegisterFile } from './register-file';
+import type { RegisterFile } from '../register-file';
 import type { ShadowDoorbells } from './shadow-doorbells';
 
 /** What a doorbell sets going. */
