@@ -67,6 +67,12 @@ export class Bitmap {
     return (bytes[HEADER_BYTES + (within >> 3)] & (1 << (within & 7))) !== 0;
   }
 
+  /** The eight bits from `bit` on, which is a multiple of 8, the first one lowest. */
+  byteAt(bit: number): number {
+    const { bytes } = this.cache.get(this.first + Math.floor(bit / this.perBlock));
+    return bytes[HEADER_BYTES + ((bit % this.perBlock) >> 3)];
+  }
+
   /**
    * The first run of at most `wanted` bits that may be given out, from `goal` on and then from the beginning; -1 without one,
    * else its start, which is in `runStart`, and its length in `runLength`.

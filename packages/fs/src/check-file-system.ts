@@ -55,14 +55,18 @@ class Check {
   readonly problems: Problem[] = [];
   /** Who has a block, by block; what mkfs has taken belongs to inode 0. */
   private readonly owners = new Map<number, number>();
+  /** A bit for each block that has an owner, as the bitmap should have it. */
+  private readonly owned: Uint8Array;
   /** Names of each inode that were found. */
   private readonly names = new Map<number, number>();
   private readonly directories = new Map<number, Directory>();
 
-  constructor(private readonly fs: FileSystem) {}
+  constructor(private readonly fs: FileSystem) {
+    this.owned = new Uint8Array(Math.ceil(fs.layout.blocks / 8));
+  }
 
   *run() {
-    for (let block = 0; block < this.fs.layout.dataStart; block++) this.owners.set(block, 0);
+    for (let block = 0; block < this.fs.layout.dataStart; block++) this.setOwner(block, 0);
     yield* this.walk();
     yield* this.visitInodes();
     this.compareBitmap();
@@ -133,7 +137,12 @@ class Check {
   private own(block: number, ino: number): void {
     const before = this.owners.get(block);
     if (before !== undefined) this.report('block-taken-twice', ino, `block ${block} belongs to inode ${before}, too`);
+    this.setOwner(block, ino);
+  }
+
+  private setOwner(block: number, ino: number): void {
     this.owners.set(block, ino);
+    this.owned[block >> 3] |= 1 << (block & 7);
   }
 
   /** A directory has its name, its own `.`, and the `..` of each one in it. */
@@ -152,8 +161,14 @@ class Check {
   }
 
   private compareBitmap(): void {
-    for (let block = 0; block < this.fs.layout.blocks; block++) {
-      const isTaken = this.fs.blockBitmap.has(block);
+    const { blockBitmap, layout } = this.fs;
+    for (let block = 0; block < layout.blocks; block++) {
+      // Eight at a time: nearly all of a large disk is free, and nobody has it.
+      if ((block & 7) === 0 && blockBitmap.byteAt(block) === this.owned[block >> 3]) {
+        block |= 7;
+        continue;
+      }
+      const isTaken = blockBitmap.has(block);
       const owner = this.owners.get(block);
       if (isTaken && owner === undefined) this.add('block-taken-but-unused', `block ${block}`, 'nobody has it');
       if (!isTaken && owner !== undefined) this.add('block-free-but-used', `block ${block}`, `inode ${owner} has it`);
