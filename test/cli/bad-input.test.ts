@@ -179,13 +179,7 @@ const cases: readonly (readonly [string, readonly string[], readonly RegExp[]])[
 ];
 
 /** Those that are run once more in a process of their own, through the shell's door. */
-const ALONE = [
-  'a missing file',
-  'a truncated gzip',
-  'a block size of 0',
-  'an unknown command',
-  'two devices with one name',
-];
+const ALONE = ['a truncated gzip', 'an unknown command'];
 
 function wordsOf(words: readonly string[]): readonly string[] {
   return words[0] === 'run' && !words.includes('--trace') ? [...words, '--trace', 'half.json'] : words;

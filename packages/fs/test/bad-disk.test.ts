@@ -3,7 +3,7 @@ import { EUCLEAN, PincushionError, World } from '@pincushion/sim';
 import { Gfp, Memory, PAGE_SIZE } from '@pincushion/mm';
 import { MemoryBlockStore, checkFileSystem, makeFileSystem, mountFileSystem } from '../src/index';
 import type { BlockStore, FileSystem } from '../src/index';
-import { isSealed, sealBlock, wordAt } from '../src/disk-format/block-header';
+import { HEADER_BYTES, Magic, isSealed, sealBlock, wordAt } from '../src/disk-format/block-header';
 import { chance } from './chance';
 import { mount, opened, plain, writePage } from './mounted';
 
@@ -101,6 +101,34 @@ describe('mount', () => {
     expect(recovery.transactions).toBeGreaterThan(0);
     expect(plain(after.unmount())).toBe(0);
     expect(world.complete(checkFileSystem(memory, disk))).toEqual([]);
+  });
+});
+
+describe('fsck', () => {
+  it('names each block of which the bitmap says something else than the files, wherever its bit stands', () => {
+    // 509 blocks: the last byte of the bitmap is not full.
+    const machine = mount({ blocks: 509, blockBytes: 1024 });
+    const { memory, disk, fs, world } = machine;
+    const file = opened(fs.create('/one'));
+    writePage(file, 0, 1);
+    expect(plain(file.fsync())).toBe(0);
+    file.close();
+    expect(plain(fs.unmount())).toBe(0);
+    const byte = fs.layout.dataStart >> 3;
+    const used: number[] = [];
+    change(memory, disk, fs.layout.blockBitmap, (bytes) => {
+      for (let bit = 0; bit < 8; bit++) if (((bytes[HEADER_BYTES + byte] >> bit) & 1) !== 0) used.push(8 * byte + bit);
+      bytes[HEADER_BYTES + byte] = 0;
+      for (const block of [400, 508]) bytes[HEADER_BYTES + (block >> 3)] ^= 1 << (block & 7);
+      sealBlock(bytes, Magic.bitmap, 1, fs.layout.blockBitmap);
+      return undefined;
+    });
+    expect(used).toContain(fs.layout.dataStart);
+    expect(world.complete(checkFileSystem(memory, disk)).map(({ code, subject }) => [code, subject])).toEqual([
+      ...used.map((block) => ['block-free-but-used', `block ${block}`]),
+      ['block-taken-but-unused', 'block 400'],
+      ['block-taken-but-unused', 'block 508'],
+    ]);
   });
 });
 

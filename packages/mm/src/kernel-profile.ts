@@ -36,7 +36,7 @@ export interface KernelProfile {
   readonly longtermLeavesMovable: boolean;
   /** Reclaim does not put pinned anonymous pages into swap (5.11, section 14). */
   readonly reclaimSkipsPinned: boolean;
-  /** Reclaim leaves the buffers of pinned folios alone (6.4). */
+  /** Reclaim leaves the buffers of pinned folios alone (6.4; 6.1.28 of the stable series, so profile 6.1 is the kernel before). */
   readonly reclaimKeepsPinnedBuffers: boolean;
   /** What writeback does that meets a dirty page of a file without buffers: the kernel stops, or it warns (5.18, W-03). */
   readonly dirtyWithoutBuffers: 'bug' | 'warn';

@@ -58,13 +58,6 @@ describe('garbage collection', () => {
     drive.closedLoop(64, 3 * UNITS, random);
     const before = drive.flash.counts;
     const { ns, each } = drive.closedLoop(64, UNITS, random);
-    console.log(
-      percentile(each, 0.5),
-      percentile(each, 0.99),
-      percentile(each, 0.999),
-      percentile(each, 0.9999),
-      percentile(each, 1),
-    );
     const { host, moved, linesFree } = drive.flash.counts;
     const amplification = (host - before.host + moved - before.moved) / (host - before.host);
     expect(amplification).toBeGreaterThan(1.5);
