@@ -9,7 +9,8 @@ describe.each(WORKLOADS)('workload $seed, a request of which fails', (options) =
 
   it('tells who asked for it once, leaks nothing, and leaves a disk that can be mounted again', () => {
     const requests = usual.requests.length;
-    expect(requests).toBeGreaterThan(500);
+    // Neighbouring pages are one request, so that there are fewer of these than writes.
+    expect(requests).toBeGreaterThan(700);
     const wrong = [0, 1, 2].map((i) => disturb(options, usual, Math.floor(((i + 0.5) * requests) / 5), ERRORS[i]));
     expect(wrong.filter((text) => text !== '')).toEqual([]);
   });
